@@ -1,0 +1,36 @@
+"""Load generation: traffic, clocks, records and verdicts.
+
+It knows samples and time. It knows nothing of models, files of a data set, accuracy, config
+or tracking, and can be used alone:
+
+    log = loadgen.run(settings, library, sut)
+    verdict = loadgen.judge(log)
+"""
+
+from loadgen._queries import Batch, Queries
+from loadgen.log import Ending, RunLog
+from loadgen.runner import Progress, run
+from loadgen.samples import LoadedSet, SampleLibrary
+from loadgen.settings import Mode, Scenario, Settings
+from loadgen.sut import SystemUnderTest
+from loadgen.verdict import Constraint, Metric, Statistics, Verdict, judge
+
+__all__ = (
+    "Batch",
+    "Constraint",
+    "Ending",
+    "LoadedSet",
+    "Metric",
+    "Mode",
+    "Progress",
+    "Queries",
+    "RunLog",
+    "SampleLibrary",
+    "Scenario",
+    "Settings",
+    "Statistics",
+    "SystemUnderTest",
+    "Verdict",
+    "judge",
+    "run",
+)

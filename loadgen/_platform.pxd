@@ -1,0 +1,13 @@
+from libc.stdint cimport int64_t, uint8_t
+
+
+cdef extern from "_platform.h" namespace "tailbound" nogil:
+    int64_t now_ns() noexcept
+    void sleep_until(int64_t due_ns) noexcept
+    uint8_t exchange(uint8_t* byte, uint8_t value) noexcept
+
+    cppclass Monitor:
+        void lock() noexcept
+        void unlock() noexcept
+        void notify_all() noexcept
+        void wait_ns(int64_t ns) noexcept

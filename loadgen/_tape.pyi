@@ -1,0 +1,1 @@
+STATUS: dict[str, int]

@@ -1,0 +1,10 @@
+from loadgen._rng cimport Engine
+
+
+cdef class Traffic:
+    cdef readonly object loaded
+    cdef readonly object sample_index
+    cdef readonly object scheduled_ns
+    cdef readonly int samples_per_query
+    cdef Engine _sample_rng
+    cdef bint _endless

@@ -1,0 +1,20 @@
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen.settings import Settings
+
+class Traffic:
+    loaded: NDArray[np.int64]
+    sample_index: NDArray[np.int32]
+    scheduled_ns: NDArray[np.int64] | None
+    samples_per_query: int
+    @property
+    def endless(self) -> bool: ...
+    def more(self, queries: int) -> None: ...
+
+def loaded_sets(
+    settings: Settings, total_count: int, performance_count: int
+) -> list[NDArray[np.int64]]: ...
+def generate(
+    settings: Settings, loaded: NDArray[np.int64], closed_loop_queries: int = 65536
+) -> Traffic: ...

@@ -1,0 +1,73 @@
+"""Percentiles, early stopping and query counts, as the rules define them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betainc, ndtri
+
+Integers = NDArray[np.int64] | NDArray[np.int32]
+
+
+def percentile(ordered: Integers, percent: float) -> int:
+    """The rules' percentile of ascending values: the element at int(n * percent / 100).
+
+    Raises ValueError without values.
+    """
+    if len(ordered) == 0:
+        raise ValueError("no value has a percentile")
+    return int(ordered[min(len(ordered) - 1, int(len(ordered) * (percent / 100)))])
+
+
+def required_queries(percent: float, confidence: float = 0.99) -> int:
+    """Queries that make a tail-latency percentile trustworthy (Eq. 1 and 2 of the paper)."""
+    tail = percent / 100
+    margin = (1 - tail) / 20
+    return round(float(ndtri((1 - confidence) / 2) ** 2 * tail * (1 - tail) / margin**2))
+
+
+@lru_cache(maxsize=4096)
+def early_stopping_count(over: int, percent: float, confidence: float = 0.99) -> int:
+    """Least number of queries of which ``over`` may exceed the bound.
+
+    With that many, ``confidence`` is reached that the true share over the bound is at most
+    ``1 - percent / 100``: the binomial test of the rules' early stopping, tolerance 0.
+    """
+    within = 1
+    while not _enough(within, over, percent, confidence):
+        within *= 2
+    lowest = within // 2
+    while within - lowest > 1:
+        middle = (within + lowest) // 2
+        if _enough(middle, over, percent, confidence):
+            within = middle
+        else:
+            lowest = middle
+    return within + over
+
+
+def _enough(within: int, over: int, percent: float, confidence: float) -> bool:
+    return bool(betainc(within, over + 1, percent / 100) < 1 - confidence)
+
+
+def allowed_over(queries: int, percent: float, confidence: float = 0.99) -> int:
+    """Most of ``queries`` that may exceed the bound in a run that passes; -1 if none can pass."""
+    low, high = -1, queries
+    while high - low > 1:
+        middle = (low + high) // 2
+        if early_stopping_count(middle, percent, confidence) <= queries:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def upper_estimate(ordered: Integers, percent: float, confidence: float) -> int | None:
+    """The early-stopping estimate of a percentile: at least the true one with ``confidence``.
+
+    ``ordered``: ascending. None where there are too few values for one to be over.
+    """
+    over = allowed_over(len(ordered), percent, confidence)
+    return None if over < 1 else int(ordered[len(ordered) - over])

@@ -1,0 +1,262 @@
+"""Judging a run: its figures, and one row for each thing that was asked of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from loadgen.log import Ending, RunLog
+from loadgen.settings import Mode, Scenario, Settings
+from loadgen.statistics import allowed_over, early_stopping_count, percentile, upper_estimate
+
+PERCENTILES = (50.0, 90.0, 95.0, 97.0, 99.0, 99.9)
+# The latency distribution, dense where the tail is.
+CDF_PERCENTS = (*range(0, 90), *(90 + k / 5 for k in range(45)), *(99 + k / 20 for k in range(21)))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The figure of a scenario (Table II); ``how`` says how it was got."""
+
+    name: str
+    value: float | None
+    unit: str
+    how: str
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """One thing asked of a run. ``hint``: what to change; empty when it passed."""
+
+    name: str
+    required: str
+    measured: str
+    passed: bool
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Figures of one run; None where there is nothing to take them from.
+
+    Latencies in ms over queries, from the scheduled time; rates per second of run time.
+    ``wake_late_us``: lateness of the takes that had to wait, the generator's own error.
+    """
+
+    query_count: int
+    sample_count: int
+    duration_s: float
+    latency_ms: dict[str, float]
+    latency_cdf: tuple[tuple[float, float], ...]
+    over_bound_count: int | None
+    scheduled_qps: float | None
+    completed_samples_per_s: float | None
+    batch_size_mean: float | None
+    batch_size_max: int | None
+    wait_count: int
+    late_count: int
+    wake_late_us: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a run counts, its metric, its figures, and why."""
+
+    valid: bool
+    metric: Metric
+    constraints: tuple[Constraint, ...]
+    statistics: Statistics
+
+    @property
+    def missed(self) -> tuple[Constraint, ...]:
+        """The constraints that were not met."""
+        return tuple(row for row in self.constraints if not row.passed)
+
+
+def judge(log: RunLog, settings: Settings | None = None) -> Verdict:
+    """The verdict on ``log`` under ``settings`` (by default those it ran with)."""
+    settings = settings or log.settings
+    statistics = summarise(log, settings)
+    rows = [_ended(log), _answered(log)]
+    if settings.mode is Mode.PERFORMANCE:
+        rows += [_duration(log, settings, statistics), _count(settings, statistics)]
+        if settings.scenario is Scenario.SERVER:
+            rows.append(_bound(settings, statistics))
+        if settings.confidence is not None and settings.scenario is not Scenario.OFFLINE:
+            rows.append(_early_stopping(settings, statistics))
+        if settings.scenario is Scenario.SERVER:
+            rows.append(_punctual(settings, statistics))
+    valid = all(row.passed for row in rows)
+    return Verdict(valid, _metric(log, settings, statistics), tuple(rows), statistics)
+
+
+def summarise(log: RunLog, settings: Settings) -> Statistics:
+    """The figures of ``log``."""
+    latency_ns = np.sort(log.latency_ns)
+    late_ns = np.sort(log.lateness_ns)
+    duration_s = float(log.completed_ns.max(initial=0)) / 1e9
+    done = int(log.done.sum())
+    sizes = log.batch_sizes
+    arrivals_s = float(log.scheduled_ns[-1]) / 1e9 if len(log.scheduled_ns) else 0.0
+    return Statistics(
+        query_count=len(log.scheduled_ns),
+        sample_count=done,
+        duration_s=duration_s,
+        latency_ms=_latencies(latency_ns),
+        latency_cdf=tuple(
+            (percent, percentile(latency_ns, percent) / 1e6) for percent in CDF_PERCENTS
+        )
+        if len(latency_ns)
+        else (),
+        over_bound_count=_over_bound(latency_ns, settings.bound_ms),
+        scheduled_qps=(len(log.scheduled_ns) - 1) / arrivals_s if arrivals_s > 0 else None,
+        completed_samples_per_s=done / duration_s if duration_s > 0 else None,
+        batch_size_mean=float(sizes.mean()) if len(sizes) else None,
+        batch_size_max=int(sizes.max()) if len(sizes) else None,
+        wait_count=len(late_ns),
+        late_count=int((late_ns > settings.late_ms * 1e6).sum()),
+        wake_late_us={
+            name: percentile(late_ns, percent) / 1e3
+            for name, percent in (("p50", 50.0), ("p99", 99.0), ("max", 100.0))
+            if len(late_ns)
+        },
+    )
+
+
+def _over_bound(latency_ns: np.ndarray, bound_ms: float | None) -> int | None:
+    return None if bound_ms is None else int((latency_ns > bound_ms * 1e6).sum())
+
+
+def _latencies(ordered_ns: np.ndarray) -> dict[str, float]:
+    if len(ordered_ns) == 0:
+        return {}
+    figures = {f"p{percent:g}": percentile(ordered_ns, percent) / 1e6 for percent in PERCENTILES}
+    return {
+        "min": float(ordered_ns[0]) / 1e6,
+        "mean": float(ordered_ns.mean()) / 1e6,
+        **figures,
+        "max": float(ordered_ns[-1]) / 1e6,
+    }
+
+
+def _metric(log: RunLog, settings: Settings, statistics: Statistics) -> Metric:
+    per_second = statistics.completed_samples_per_s
+    if settings.mode is Mode.ACCURACY:
+        return Metric("samples_per_s", per_second, "samples/s", "accuracy run, not a speed figure")
+    if settings.scenario is Scenario.SERVER:
+        return Metric(
+            "server_qps", settings.target_qps, "queries/s", "rate of the Poisson arrivals"
+        )
+    if settings.scenario is Scenario.OFFLINE:
+        return Metric(
+            "offline_samples_per_s", per_second, "samples/s", "samples / time of the last answer"
+        )
+    name = f"{settings.scenario}_p{settings.percentile:g}_latency_ms"
+    ordered = np.sort(log.latency_ns)
+    if settings.confidence is None:
+        value = percentile(ordered, settings.percentile) if len(ordered) else None
+        how = f"{settings.percentile:g}th percentile of the query latency"
+    else:
+        value = upper_estimate(ordered, settings.percentile, settings.confidence)
+        how = (
+            f"{settings.percentile:g}th percentile of the query latency, "
+            f"upper estimate at {settings.confidence:.0%} confidence"
+        )
+    return Metric(name, None if value is None else value / 1e6, "ms", how)
+
+
+def _ended(log: RunLog) -> Constraint:
+    hints = {
+        Ending.COMPLETE: "",
+        Ending.STOPPED: "the run was ended early because it could no longer pass",
+        Ending.INTERRUPTED: "the run was interrupted; start it again",
+        Ending.SUT_ERROR: "the system under test failed; its first traceback is in the result",
+        Ending.SUT_TIMEOUT: "the system under test fell silent; see scenario.sut_timeout_s",
+    }
+    complete = log.ending is Ending.COMPLETE
+    return Constraint("ending", "complete", str(log.ending), complete, hints[log.ending])
+
+
+def _answered(log: RunLog) -> Constraint:
+    wrong = {
+        "failed": len(log.failed),
+        "lost": len(log.lost),
+        "repeated": log.repeated,
+        "unknown": log.unknown,
+    }
+    found = [f"{count} {name}" for name, count in wrong.items() if count]
+    ids = ", ".join(str(i) for i in [*log.failed[:5], *log.lost[:5]])
+    hint = f"every sample must be answered once; first ids: {ids}" if found else ""
+    return Constraint("answers", "each sample once", ", ".join(found) or "all", not found, hint)
+
+
+def _duration(log: RunLog, settings: Settings, statistics: Statistics) -> Constraint:
+    issued_s = float(log.scheduled_ns[-1]) / 1e9 if len(log.scheduled_ns) else 0.0
+    measured_s = statistics.duration_s if settings.scenario is Scenario.OFFLINE else issued_s
+    passed = measured_s * 1000 >= settings.min_duration_ms
+    hint = (
+        "raise scenario.target_qps, which sets how many samples there are"
+        if settings.scenario is Scenario.OFFLINE
+        else "let the run go on for longer"
+    )
+    return Constraint(
+        "min_duration",
+        f">= {settings.min_duration_ms / 1000:g} s",
+        f"{measured_s:.3f} s",
+        passed,
+        "" if passed else hint,
+    )
+
+
+def _count(settings: Settings, statistics: Statistics) -> Constraint:
+    if settings.scenario is Scenario.OFFLINE:
+        name, required, measured = "min_samples", settings.min_sample_count, statistics.sample_count
+    else:
+        name, required, measured = "min_queries", settings.min_query_count, statistics.query_count
+    passed = measured >= required
+    hint = "" if passed else "let the run go on for longer"
+    return Constraint(name, f">= {required:,}", f"{measured:,}", passed, hint)
+
+
+def _bound(settings: Settings, statistics: Statistics) -> Constraint:
+    assert settings.bound_ms is not None
+    measured = statistics.latency_ms.get(f"p{settings.percentile:g}")
+    passed = measured is not None and measured <= settings.bound_ms
+    return Constraint(
+        f"p{settings.percentile:g}_latency",
+        f"<= {settings.bound_ms:g} ms",
+        "no answer" if measured is None else f"{measured:.3f} ms",
+        passed,
+        "" if passed else "lower the rate, or make the system faster",
+    )
+
+
+def _early_stopping(settings: Settings, statistics: Statistics) -> Constraint:
+    assert settings.confidence is not None
+    queries = statistics.query_count
+    if settings.scenario is Scenario.SERVER:
+        over = statistics.over_bound_count or 0
+        most = allowed_over(queries, settings.percentile, settings.confidence)
+        needed = early_stopping_count(over, settings.percentile, settings.confidence)
+        passed = over <= most
+        required, measured = f"<= {max(most, 0):,} over the bound", f"{over:,}"
+        hint = f"{over:,} over the bound need {needed:,} queries, there are {queries:,}"
+    else:
+        needed = early_stopping_count(1, settings.percentile, settings.confidence)
+        passed, required, measured = queries >= needed, f">= {needed:,} queries", f"{queries:,}"
+        hint = f"the percentile is not sure with fewer than {needed:,} queries: run for longer"
+    return Constraint("early_stopping", required, measured, passed, "" if passed else hint)
+
+
+def _punctual(settings: Settings, statistics: Statistics) -> Constraint:
+    waits, late = statistics.wait_count, statistics.late_count
+    share = late / waits if waits else 0.0
+    passed = share <= settings.max_late_share
+    return Constraint(
+        "punctual_generator",
+        f"<= {settings.max_late_share:.1%} of wake-ups over {settings.late_ms:g} ms late",
+        f"{share:.2%} ({late:,} of {waits:,})",
+        passed,
+        "" if passed else "the machine is too busy to keep the schedule; end other programs",
+    )

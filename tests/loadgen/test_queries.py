@@ -1,0 +1,209 @@
+"""The contract of take, complete and fail, and what many threads may do to it."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from loadgen import Mode, Queries
+from loadgen._traffic import generate
+
+
+def started(settings, indices=None, queries=None):
+    """Queries whose clock runs, without a runner."""
+    made = Queries(settings, generate(settings, np.arange(64) if indices is None else indices))
+    assert made.start(0, 1.0)
+    return made
+
+
+def test_offline_batches_are_contiguous_and_cover_everything(settings):
+    queries = started(settings("offline", min_sample_count=100, target_qps=1))
+    sizes = []
+    while (batch := queries.take(32)) is not None:
+        assert np.array_equal(batch.ids, np.arange(sum(sizes), sum(sizes) + len(batch)))
+        assert np.array_equal(batch.indices, queries.traffic.sample_index[batch.ids])
+        sizes.append(len(batch))
+        batch.complete()
+    assert sizes == [32, 32, 32, 4]
+    assert queries.is_finished
+
+
+def test_a_server_query_is_not_handed_out_before_its_time(settings):
+    queries = started(settings(target_qps=200.0, min_query_count=20))
+    while (batch := queries.take()) is not None:
+        batch.complete()
+    scheduled_ns, taken_ns, completed_ns, _, _ = queries.arrays
+    assert (taken_ns >= scheduled_ns).all()
+    assert (completed_ns >= taken_ns).all()
+
+
+def test_what_is_overdue_comes_in_one_batch(settings):
+    queries = started(settings(target_qps=2000.0, min_query_count=200))
+    time.sleep(0.06)
+    batch = queries.take(50)
+    assert len(batch) == 50
+    queries.stop()
+
+
+def test_a_batch_waits_for_more_only_as_long_as_asked(settings):
+    queries = started(settings(target_qps=1000.0, min_query_count=500))
+    time.sleep(0.002)
+    first = queries.take(1000, max_wait_us=30_000)
+    scheduled_ns, taken_ns, *_ = queries.arrays
+    assert 5 < len(first) < 200
+    assert scheduled_ns[len(first) - 1] <= 30_000_000
+    assert taken_ns[0] >= 30_000_000
+    queries.stop()
+
+
+def test_a_closed_loop_has_one_query_at_a_time(settings):
+    queries = started(settings("single_stream", min_query_count=5, min_duration_ms=0))
+    held = queries.take(10)
+    assert len(held) == 1
+    got = []
+    waiting = threading.Thread(target=lambda: got.append(queries.take()))
+    waiting.start()
+    time.sleep(0.05)
+    assert got == []
+    held.complete()
+    waiting.join(5)
+    assert got[0].ids.tolist() == [1]
+    queries.stop()
+
+
+def test_several_takers_share_a_multi_stream_query(settings):
+    queries = started(settings("multi_stream", min_query_count=1, min_duration_ms=0))
+    parts = [queries.take(1) for _ in range(4)]
+    assert [part.ids.tolist() for part in parts] == [[0], [1], [2], [3]]
+    for part in reversed(parts):
+        part.complete()
+    assert queries.take() is None
+
+
+def test_a_closed_loop_grows_beyond_what_was_generated(settings):
+    asked = settings("single_stream", min_query_count=1, min_duration_ms=60)
+    queries = Queries(asked, generate(asked, np.arange(64), closed_loop_queries=4))
+    queries.start(0, 1.0)
+    while (batch := queries.take()) is not None:
+        batch.complete()
+    _, _, completed_ns, status, sample_index = queries.arrays
+    assert len(status) > 1000
+    assert (completed_ns > 0).all()
+    whole = generate(asked, np.arange(64), closed_loop_queries=len(status)).sample_index
+    assert np.array_equal(sample_index, whole[: len(sample_index)])
+
+
+def test_answers_out_of_order_keep_their_own_times(settings):
+    queries = started(settings("offline", min_sample_count=50, target_qps=1))
+    late, early = queries.take(25), queries.take(25)
+    early.complete()
+    time.sleep(0.02)
+    late.complete()
+    completed_ns = queries.arrays[2]
+    assert completed_ns[:25].min() - completed_ns[25:].max() >= 20_000_000
+
+
+def test_repeated_unknown_and_late_answers_are_counted_and_change_nothing(settings):
+    queries = started(settings("offline", min_sample_count=60, target_qps=1))
+    batch = queries.take(25)
+    batch.complete()
+    before = queries.arrays[2].copy()
+    batch.complete()
+    queries.complete([-1, 10**9, 40])
+    assert queries.counts["repeated"] == 25
+    assert queries.counts["unknown"] == 3
+    assert np.array_equal(queries.arrays[2], before)
+    left = queries.take(100)
+    queries.stop()
+    left.complete()
+    assert queries.counts["after_end"] == 35
+    assert queries.counts["completed"] == 25
+
+
+def test_a_failure_keeps_its_first_traceback(settings):
+    queries = started(settings("offline", min_sample_count=50, target_qps=1))
+    try:
+        raise OSError("no such device")
+    except OSError as error:
+        queries.take(10).fail(error)
+    queries.take(10).fail("second")
+    assert "OSError: no such device" in queries.first_error
+    assert queries.counts["failed"] == 20
+
+
+def test_single_ids_can_be_completed_one_by_one(settings):
+    queries = started(settings("offline", min_sample_count=50, target_qps=1))
+    queries.take(50)
+    for i in reversed(range(50)):
+        queries.complete([i])
+    assert queries.is_finished
+
+
+def test_responses_are_copied(settings):
+    asked = settings("offline", mode=Mode.ACCURACY)
+    queries = started(asked, np.arange(6))
+    buffer = np.zeros((3, 2))
+    while (batch := queries.take(3)) is not None:
+        buffer[:] = batch.indices[:, None]
+        batch.complete(buffer)
+    assert [response.tolist() for response in queries.responses] == [[i, i] for i in range(6)]
+
+
+def test_too_few_responses_are_refused(settings):
+    queries = started(settings("offline", mode=Mode.ACCURACY), np.arange(6))
+    batch = queries.take(3)
+    with pytest.raises(ValueError, match="needs 3 responses, got 2"):
+        batch.complete([1, 2])
+    with pytest.raises(ValueError, match="got none"):
+        batch.complete()
+
+
+def test_many_takers_answer_each_sample_once(settings):
+    queries = started(settings("server", target_qps=200_000.0, min_query_count=40_000))
+    seen = [[] for _ in range(8)]
+
+    def work(mine):
+        while (batch := queries.take(7)) is not None:
+            mine.extend(batch.ids.tolist())
+            batch.complete()
+
+    threads = [threading.Thread(target=work, args=(mine,)) for mine in seen]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    ids = sorted(i for mine in seen for i in mine)
+    assert ids == list(range(len(queries.traffic.sample_index)))
+    assert queries.counts["completed"] == len(ids)
+    assert queries.is_finished
+
+
+def test_stop_wakes_every_waiting_taker(settings):
+    queries = started(settings(target_qps=0.001, min_query_count=10))
+    queries.take()  # the first query comes at once, the next in a quarter of an hour
+    threads = [threading.Thread(target=queries.take) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.05)
+    queries.stop()
+    for thread in threads:
+        thread.join(2)
+        assert not thread.is_alive()
+
+
+def test_waiting_releases_the_gil(settings):
+    queries = started(settings(target_qps=5.0, min_query_count=10, min_duration_ms=0))
+    waiting = threading.Thread(target=lambda: [queries.take() for _ in range(3)])
+    waiting.start()
+    count, end = 0, time.monotonic() + 0.1
+    while time.monotonic() < end:
+        count += 1
+    queries.stop()
+    waiting.join(2)
+    assert count > 1000
+
+
+def test_an_impossible_batch_size_is_refused(settings):
+    with pytest.raises(ValueError, match="max_samples"):
+        started(settings()).take(0)

@@ -1,0 +1,198 @@
+"""Whole runs: what a good system gets, and what becomes of one that misbehaves."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from loadgen import Ending, Mode, judge, run
+
+SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_good_system_is_valid_in_every_scenario(
+    scenario, workers, settings, library, scripted_sut
+):
+    asked = settings(scenario, min_duration_ms=0 if scenario == "offline" else 100)
+    sut = scripted_sut(workers=workers, max_batch=4)
+    log = run(asked, library, sut)
+    verdict = judge(log)
+    assert verdict.valid, verdict.missed
+    assert log.ending is Ending.COMPLETE
+    assert sut.loaded == 0
+    assert len(log.latency_ns) == len(log.scheduled_ns) >= (1 if scenario == "offline" else 50)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_an_accuracy_run_covers_every_set(scenario, settings, library_of, scripted_sut):
+
+    library = library_of(total_count=50, performance_count=16)
+    log = run(settings(scenario, mode=Mode.ACCURACY), library, scripted_sut(max_batch=3))
+    answers = {int(i): int(r) for i, r in zip(log.sample_index, log.responses, strict=True)}
+    assert answers == {i: i for i in range(50)}
+    assert len(library.loads) == 4
+    assert judge(log).valid
+
+
+def test_latency_counts_from_the_scheduled_time(settings, library, stalling_sut):
+    """A stall of 200 ms delays some 200 queries, though only one was being worked on."""
+    log = run(settings(target_qps=1000.0, min_duration_ms=500), library, stalling_sut(50, 0.2))
+    slow = (log.latency_ns > 20_000_000).sum()
+    assert slow > 100
+    assert not judge(log).valid
+
+
+def test_a_system_that_raises_ends_the_run_with_its_traceback(settings, library, failing_sut):
+    log = run(settings(min_duration_ms=5000), library, failing_sut)
+    assert log.ending is Ending.SUT_ERROR
+    assert "RuntimeError: the accelerator is on fire" in log.error
+    verdict = judge(log)
+    assert not verdict.valid
+    assert "ending" in {row.name for row in verdict.missed}
+
+
+def test_a_system_that_cannot_load_ends_the_run_with_its_traceback(settings, library, null_sut):
+    def refuse(samples):
+        raise MemoryError("64 GiB wanted")
+
+    null_sut.load = refuse
+    log = run(settings(), library, null_sut)
+    assert log.ending is Ending.SUT_ERROR
+    assert "64 GiB wanted" in log.error
+    assert not judge(log).valid
+
+
+def test_failed_samples_make_the_run_invalid_and_are_named(settings, library, scripted_sut):
+    def sometimes(batch):
+        if batch.ids[0] == 7:
+            batch.fail(RuntimeError("lost packet"))
+        else:
+            batch.complete(batch.indices)
+
+    verdict = judge(log := run(settings(), library, scripted_sut(answer=sometimes)))
+    assert log.ending is Ending.COMPLETE
+    assert log.failed.tolist() == [7]
+    assert "lost packet" in log.error
+    (missed,) = verdict.missed
+    assert missed.name == "answers"
+    assert missed.measured == "1 failed"
+    assert "7" in missed.hint
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_lost_answer_is_found_and_named(scenario, settings, library, scripted_sut):
+    def forget(batch):
+        if batch.ids[0] != 8:
+            batch.complete(batch.indices)
+
+    asked = settings(scenario, sut_timeout_ms=300.0, min_sample_count=50)
+    began = time.monotonic()
+    log = run(asked, library, scripted_sut(answer=forget))
+    assert log.ending is Ending.SUT_TIMEOUT
+    assert log.lost.tolist() == [8]
+    assert not judge(log).valid
+    assert time.monotonic() - began < 20
+
+
+def test_a_repeated_answer_makes_the_run_invalid(settings, library, scripted_sut):
+    def twice(batch):
+        batch.complete(batch.indices)
+        if batch.ids[0] == 3:
+            batch.complete(batch.indices)
+
+    verdict = judge(run(settings(), library, scripted_sut(answer=twice)))
+    assert [row.measured for row in verdict.missed] == ["1 repeated"]
+
+
+def test_a_system_that_hangs_is_left_behind(settings, library, scripted_sut):
+    release = threading.Event()
+    asked = settings(sut_timeout_ms=200.0)
+    log = run(asked, library, scripted_sut(answer=lambda batch: release.wait(30)))
+    release.set()
+    assert log.ending is Ending.SUT_TIMEOUT
+
+
+def test_a_pause_in_the_schedule_is_not_silence(settings, library, null_sut):
+    asked = settings(target_qps=4.0, min_query_count=4, min_duration_ms=0, sut_timeout_ms=150.0)
+    assert run(asked, library, null_sut).ending is Ending.COMPLETE
+
+
+def test_ctrl_c_keeps_what_was_measured(settings, library, null_sut):
+    def interrupt(progress):
+        if progress.completed > 20:
+            raise KeyboardInterrupt
+
+    log = run(settings(min_duration_ms=20_000), library, null_sut, interrupt)
+    assert log.ending is Ending.INTERRUPTED
+    assert log.done.sum() > 20
+    assert not judge(log).valid
+
+
+def test_a_watch_can_end_the_run(settings, library, null_sut):
+    log = run(settings(min_duration_ms=20_000), library, null_sut, lambda p: p.completed > 20)
+    assert log.ending is Ending.STOPPED
+    assert not judge(log).valid
+
+
+def test_the_heap_is_frozen_only_while_the_run_is_timed(settings, library, null_sut):
+    import gc
+
+    frozen = []
+    asked = settings(min_duration_ms=300)
+    run(asked, library, null_sut, lambda progress: frozen.append(gc.get_freeze_count()))
+    assert min(frozen) > 1000
+    assert gc.get_freeze_count() == 0
+
+
+def test_progress_adds_up(settings, library, null_sut):
+    seen = []
+    run(settings(min_duration_ms=400), library, null_sut, lambda p: seen.append(p))
+    assert len(seen) >= 2
+    for progress in seen:
+        assert 0 <= progress.completed <= progress.issued + progress.waiting <= progress.total
+    assert seen[-1].recent_percentile_ms() > 0
+
+
+def test_figures_can_be_recomputed_from_the_arrays(settings, library, scripted_sut):
+    def slow(batch):
+        time.sleep(0.001)
+        batch.complete(batch.indices)
+
+    log = run(settings(target_qps=300.0), library, scripted_sut(answer=slow))
+    latency_ms = np.sort(log.completed_ns - log.scheduled_ns) / 1e6
+    statistics = judge(log).statistics
+    assert statistics.latency_ms["p99"] == latency_ms[int(len(latency_ms) * 0.99)]
+    assert statistics.latency_ms["max"] == latency_ms[-1]
+    assert statistics.latency_ms["mean"] == pytest.approx(latency_ms.mean())
+    assert statistics.completed_samples_per_s == pytest.approx(
+        len(latency_ms) / (log.completed_ns.max() / 1e9)
+    )
+    assert statistics.over_bound_count == (latency_ms > 50).sum()
+
+
+def test_multi_stream_latency_is_that_of_the_querys_last_sample(settings, library, scripted_sut):
+    def one_by_one(batch):
+        for sample in batch.ids:
+            time.sleep(0.0005)
+            batch.queries.complete([sample])
+
+    asked = settings("multi_stream", min_query_count=20, min_duration_ms=0)
+    log = run(asked, library, scripted_sut(answer=one_by_one, max_batch=4))
+    ends = log.completed_ns.reshape(-1, 4).max(axis=1)
+    assert np.array_equal(log.latency_ns, ends - log.scheduled_ns)
+    assert log.latency_ns.min() > 4 * 500_000
+
+
+def test_batch_sizes_are_those_that_were_taken(settings, library, scripted_sut):
+    sizes = []
+
+    def note(batch):
+        sizes.append(len(batch))
+        batch.complete(batch.indices)
+
+    asked = settings("offline", min_sample_count=100, target_qps=1, min_duration_ms=0)
+    log = run(asked, library, scripted_sut(answer=note, max_batch=32))
+    assert log.batch_sizes.tolist() == sizes == [32, 32, 32, 4]
