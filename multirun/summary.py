@@ -1,0 +1,50 @@
+"""A sweep as rows: one flat row for each record."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def rows(records: Sequence[dict[str, Any]]) -> list[Row]:
+    """One row a record, every row with the same columns; units are in their names."""
+    return [_row(record) for record in records]
+
+
+def _row(record: dict[str, Any]) -> Row:
+    config = record["config"]
+    performance = record["performance"] or {}
+    statistics = performance.get("statistics") or {}
+    metric = performance.get("metric") or {}
+    latency = statistics.get("latency_ms", {})
+    accuracy = record["accuracy"] or {}
+    search = record["search"] or {}
+    return {
+        "model": config["model"]["name"],
+        "scenario": config["scenario"]["name"],
+        "sut": config["sut"]["name"],
+        "precision": config["precision"]["name"],
+        "rules": config["rules"]["name"],
+        "verdict": record["verdict"],
+        "metric": metric.get("name"),
+        "value": search.get("best_qps") if record["search"] else metric.get("value"),
+        "unit": metric.get("unit"),
+        "latency_p50_ms": latency.get("p50"),
+        "latency_p90_ms": latency.get("p90"),
+        "latency_p99_ms": latency.get("p99"),
+        "completed_samples_per_s": statistics.get("completed_samples_per_s"),
+        "top1_percent": (accuracy.get("quality") or {}).get("value"),
+        "message": record["message"],
+    }
+
+
+def write_csv(path: Path, table: Sequence[Row]) -> None:
+    """Write the rows as CSV with a header; None becomes an empty field."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(table[0]))
+        writer.writeheader()
+        writer.writerows(table)
