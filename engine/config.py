@@ -1,0 +1,211 @@
+"""What a benchmark is made of: one frozen dataclass for each config group.
+
+The YAML under conf/ holds the values, these classes their meaning: types, units and limits.
+Every key that a user can set is a field here; ``engine.validation`` turns a composed config
+into these objects or refuses it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from engine.fields import limited
+
+SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
+MODES = ("performance", "accuracy", "both")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes a model's input: resize, centre crop, ``(x / scale - mean) / std``."""
+
+    size: int = limited(224, at_least=8, at_most=4096)
+    resize: int = limited(256, at_least=8, at_most=8192)
+    channels: str = limited("rgb", choices=("rgb", "bgr"))
+    layout: str = limited("nchw", choices=("nchw", "nhwc"))
+    scale: float = limited(1.0, more_than=0)
+    mean: list[float] = limited([0.0, 0.0, 0.0])
+    std: list[float] = limited([1.0, 1.0, 1.0], more_than=0)
+
+
+@dataclass(frozen=True)
+class Model:
+    """Group ``model``: a reference network built from code, or a network of the user's own."""
+
+    kind: str = limited(choices=("mobilenet_v1", "resnet50_v1_5", "onnx"))
+    name: str = limited()
+    task: str = limited("image_classification", choices=("image_classification",))
+    path: str | None = None
+    weights: str | None = None
+    seed: int = limited(0, at_least=0)
+    input: str | None = None
+    output: str | None = None
+    label_offset: int = limited(0, at_least=-1, at_most=1)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Group ``dataset``: where samples and their ground truth come from."""
+
+    kind: str = limited(choices=("synthetic", "imagenet"))
+    name: str = limited()
+    performance_sample_count: int = limited(1024, at_least=1)
+    count: int | None = limited(None, at_least=1)
+    path: str | None = None
+    seed: int = limited(0, at_least=0)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Group ``scenario``: the traffic, and what a user may set of it by hand.
+
+    Keys left null come from the rules.
+    """
+
+    name: str = limited(choices=SCENARIOS)
+    target_qps: float | None = limited(None, more_than=0)
+    bound_ms: float | None = limited(None, more_than=0)
+    samples_per_query: int | None = limited(None, at_least=1)
+    min_duration_s: float | None = limited(None, at_least=0)
+    max_duration_s: float | None = limited(None, more_than=0)
+    min_query_count: int | None = limited(None, at_least=1)
+    sut_timeout_s: float = limited(60.0, more_than=0)
+
+
+@dataclass(frozen=True)
+class OnnxRuntimeSut:
+    """Group ``sut``: ONNX Runtime on this machine's processor.
+
+    ``threads``: intra-op threads of each worker, null for an equal share of the usable cores.
+    ``max_batch``: null for what the engine measures to be best inside the bound.
+    ``max_wait_us``: how long a batch that is not full may wait for more queries.
+    """
+
+    kind: str = limited(choices=("onnxruntime",))
+    name: str = limited()
+    provider: str = limited("cpu", choices=("cpu",))
+    workers: int = limited(1, at_least=1, at_most=1024)
+    threads: int | None = limited(None, at_least=1, at_most=4096)
+    max_batch: int | None = limited(None, at_least=1, at_most=65536)
+    max_wait_us: float = limited(0.0, at_least=0, at_most=1e7)
+    graph_optimization: str = limited("all", choices=("none", "basic", "extended", "all"))
+
+
+@dataclass(frozen=True)
+class NullSut:
+    """Group ``sut``: answers at once, or after ``delay_us``: the generator's own limit."""
+
+    kind: str = limited(choices=("null",))
+    name: str = limited()
+    workers: int = limited(1, at_least=1, at_most=1024)
+    max_batch: int = limited(1, at_least=1, at_most=10_000_000)
+    delay_us: float = limited(0.0, at_least=0, at_most=6e7)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Group ``precision``: the numbers that the model's artefact computes in."""
+
+    name: str = limited(choices=("fp32", "int8"))
+    calibration_count: int = limited(64, at_least=1, at_most=100_000)
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Seeds of the three random sequences of the traffic (unsigned 64-bit)."""
+
+    qsl: int = limited(0, at_least=0, at_most=2**64 - 1)
+    sample_index: int = limited(0, at_least=0, at_most=2**64 - 1)
+    schedule: int = limited(0, at_least=0, at_most=2**64 - 1)
+
+
+@dataclass(frozen=True)
+class ScenarioRules:
+    """What a rules edition asks of one scenario.
+
+    ``percentile``: of the latency, in percent; None if the edition lacks the scenario.
+    """
+
+    percentile: float | None = limited(None, more_than=0, at_most=99.99)
+    min_query_count: int = limited(1, at_least=1)
+    min_sample_count: int = limited(1, at_least=1)
+    samples_per_query: int = limited(1, at_least=1)
+
+
+@dataclass(frozen=True)
+class ScenarioTable:
+    """What a rules edition asks of each scenario."""
+
+    single_stream: ScenarioRules = field(default_factory=ScenarioRules)
+    multi_stream: ScenarioRules = field(default_factory=ScenarioRules)
+    server: ScenarioRules = field(default_factory=ScenarioRules)
+    offline: ScenarioRules = field(default_factory=ScenarioRules)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Group ``rules``: an edition's durations, counts, percentiles, bounds and quality targets.
+
+    ``server_bounds_ms``: bound on the tail latency of the server scenario, by model.
+    ``quality_ratio``: quality asked for as a share of FP32's; ``quality_ratios`` by model.
+    ``confidence``: of the early-stopping test on the tail latency.
+    ``late_wakeup_ms`` and ``late_wakeup_share``: the generator's own limit: at most this share
+    of the waiting takes may wake later than that, or the run is not valid.
+    """
+
+    name: str = limited()
+    conformant: bool = limited()
+    source: str = limited()
+    min_duration_s: float = limited(at_least=0)
+    max_duration_s: float | None = limited(None, more_than=0)
+    early_stopping: bool = limited(True)
+    confidence: float = limited(0.99, more_than=0.5, at_most=0.99999)
+    quality_ratio: float = limited(0.99, more_than=0, at_most=1)
+    quality_ratios: dict[str, float] = limited({}, more_than=0, at_most=1)
+    late_wakeup_ms: float = limited(1.0, more_than=0)
+    late_wakeup_share: float = limited(0.01, more_than=0, at_most=1)
+    seeds: Seeds = field(default_factory=Seeds)
+    scenarios: ScenarioTable = field(default_factory=ScenarioTable)
+    server_bounds_ms: dict[str, float] = limited({}, more_than=0)
+
+
+@dataclass(frozen=True)
+class Search:
+    """Group ``search``: how the highest valid rate is looked for; ``none`` measures one rate.
+
+    ``relative_tolerance``: the bracket's width, as a share of the rate, at which it stops.
+    """
+
+    kind: str = limited(choices=("none", "max_qps"))
+    relative_tolerance: float = limited(0.08, more_than=0, at_most=0.5)
+    probe_duration_s: float = limited(4.0, more_than=0)
+    max_probes: int = limited(16, at_least=1, at_most=1000)
+    max_confirmations: int = limited(6, at_least=1, at_most=100)
+    back_off: float = limited(0.05, more_than=0, at_most=0.5)
+    offline_duration_s: float = limited(2.0, more_than=0)
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Group ``tracking``: where runs are logged besides their own folder."""
+
+    kind: str = limited(choices=("none", "mlflow"))
+    uri: str | None = None
+    experiment: str | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    """One benchmark, fully described."""
+
+    mode: str
+    cache_dir: str | None
+    model: Model
+    dataset: Dataset
+    scenario: Scenario
+    sut: OnnxRuntimeSut | NullSut
+    precision: Precision
+    rules: Rules
+    search: Search
+    tracking: Tracking

@@ -1,0 +1,160 @@
+"""A folder of images with ``val_map.txt``, the form in which the suite reads ImageNet.
+
+Each line of the map is ``relative/name.jpg LABEL``. Calibration images come from
+``calibration_map.txt`` (same form, the label may be missing), which is used as it is given: the
+suite's own list names validation images. Without that file they are the lines of ``val_map.txt``
+that ``dataset.count`` leaves out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from PIL import __version__ as pillow_version
+
+from engine import config
+from engine.cache import Cache, key_of
+from engine.datasets import pixels
+from engine.datasets.library import Library
+from engine.errors import ConfigError
+
+CLASSES = 1000
+MAX_PIXELS = 64_000_000
+FORMATS = ("JPEG", "PNG", "WEBP")
+MAP, CALIBRATION_MAP = "val_map.txt", "calibration_map.txt"
+
+Entry = tuple[str, int | None]
+
+
+def open_library(
+    dataset: config.Dataset,
+    preprocessing: config.Preprocessing,
+    cache: Cache,
+    progress: Callable[[str], None],
+) -> Library:
+    """The first ``dataset.count`` lines of the folder's map, decoded and cropped."""
+    folder = _folder(dataset)
+    entries = read_map(folder / MAP, labelled=True)
+    count = dataset.count or len(entries)
+    if count > len(entries):
+        raise ConfigError(
+            f"dataset.count={count} is more than the {len(entries)} lines of {folder / MAP}."
+        )
+    files = [folder / name for name, _ in entries[:count]]
+    p = preprocessing
+    key = key_of("imagenet", pillow_version, p.size, p.resize, [_identity(f) for f in files])
+    array, digest = pixels.cached(
+        cache, key, count, p.size, lambda i: decode(files[i], p.resize, p.size), progress
+    )
+    return Library(
+        name=dataset.name,
+        synthetic=False,
+        performance_count=min(dataset.performance_sample_count, count),
+        labels=np.array([label for _, label in entries[:count]], np.int64),
+        pixels=array,
+        pixels_sha256=digest,
+        preprocessing=preprocessing,
+        calibration_pixels=lambda n: _calibration(folder, entries[count:], n, p),
+    )
+
+
+def read_map(path: Path, labelled: bool) -> list[Entry]:
+    """Names and labels of a map file, in order; labels are None where they may be missing.
+
+    Raises ConfigError naming the first line that is malformed, leaves the folder, or has a label
+    outside 0 ... 999.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path} is missing: dataset.path must be a folder with the images and that file, "
+            "one line 'name.jpg LABEL' for each image."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    numbered = ((i, line.strip()) for i, line in enumerate(lines, 1))
+    entries = [_entry(line, f"{path}, line {i}", labelled) for i, line in numbered if line]
+    if not entries:
+        raise ConfigError(f"{path} is empty: it needs a line 'name.jpg LABEL' for each image.")
+    return entries
+
+
+def decode(path: Path, resize: int, size: int) -> NDArray[np.uint8]:
+    """One image: shorter side to ``resize`` (bilinear), centre crop; uint8 [size, size, 3] RGB."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ConfigError(f"The image {path} has more than {MAX_PIXELS:,} pixels.")
+            rgb = image.convert("RGB")
+    except FileNotFoundError:
+        raise ConfigError(f"The image {path} is missing, though the map names it.") from None
+    except _IMAGE_ERRORS as error:
+        raise ConfigError(f"{path} is no readable image ({'/'.join(FORMATS)}): {error}") from error
+    share = resize / min(rgb.size)
+    width, height = (max(resize, round(side * share)) for side in rgb.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    resized = rgb.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized.crop((left, top, left + size, top + size)), np.uint8)
+
+
+def _folder(dataset: config.Dataset) -> Path:
+    if dataset.path is None:
+        raise ConfigError(f"dataset={dataset.name} needs dataset.path=FOLDER (see {MAP} there).")
+    folder = Path(dataset.path).expanduser().absolute()
+    if not folder.is_dir():
+        raise ConfigError(f"dataset.path={folder}: there is no such folder.")
+    return folder
+
+
+def _entry(line: str, where: str, labelled: bool) -> Entry:
+    name, _, label = line.rpartition(" ")
+    if not labelled and not (name and label.isdecimal()):
+        name, label = line, ""
+    if not name.strip() or (labelled and not label.isdecimal()):
+        raise ConfigError(f"{where}: '{line[:80]}' is not of the form 'name.jpg LABEL'.")
+    name = name.strip()
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts or "\0" in name:
+        raise ConfigError(f"{where}: '{name[:80]}' leaves the data set's folder.")
+    if label and not 0 <= int(label) < CLASSES:
+        raise ConfigError(f"{where}: the label {label} is not within 0 ... {CLASSES - 1}.")
+    return name, int(label) if label else None
+
+
+def _identity(path: Path) -> tuple[str, int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise ConfigError(f"The image {path} is missing, though the map names it.") from error
+    return str(path), found.st_size, found.st_mtime_ns
+
+
+def _calibration(
+    folder: Path, left_out: list[Entry], count: int, p: config.Preprocessing
+) -> NDArray[np.uint8]:
+    listed = folder / CALIBRATION_MAP
+    entries = read_map(listed, labelled=False) if listed.is_file() else left_out
+    if len(entries) < count:
+        source = f"{listed} names" if listed.is_file() else f"{MAP} leaves beyond dataset.count"
+        raise ConfigError(
+            f"Calibration needs {count} images that are not evaluated; {source} "
+            f"{len(entries)}. Give them in {CALIBRATION_MAP}, set dataset.count= below the "
+            "number of images, or lower precision.calibration_count=."
+        )
+    files = [folder / name for name, _ in entries[:count]]
+    return pixels.stacked(count, lambda i: decode(files[i], p.resize, p.size))
+
+
+_IMAGE_ERRORS = (
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+    OSError,
+    SyntaxError,
+    ValueError,
+)

@@ -1,0 +1,181 @@
+"""From a model's config to a file that can be run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import config
+from engine.cache import Cache, Cached, key_of, sha256_of
+from engine.errors import ConfigError
+from engine.models.artefact import Artefact
+
+if TYPE_CHECKING:
+    from engine.models.graph import Network, Weights
+
+Calibration = Callable[[int], NDArray[np.float32]]
+Progress = Callable[[str], None]
+
+
+def prepare(
+    model: config.Model,
+    precision: config.Precision,
+    cache: Cache,
+    calibration: Calibration,
+    progress: Progress = lambda message: None,
+) -> Artefact:
+    """The network that ``model`` names, in the precision asked for, built unless it is cached.
+
+    ``calibration(count)``: float32 [count, ...], preprocessed images that are never evaluated;
+    called only for int8. ``progress`` receives one line before each long step. Raises
+    ConfigError for anything in the config or the files it names that cannot be used.
+    """
+    artefact = _own(model, cache) if model.kind == "onnx" else _reference(model, cache, progress)
+    _check_input(model, artefact)
+    if precision.name == "fp32":
+        return artefact
+    return _quantised(artefact, precision, cache, calibration, progress)
+
+
+def _reference(model: config.Model, cache: Cache, progress: Progress) -> Artefact:
+    from engine.models.reference import network_of
+
+    network = network_of(model.kind)
+    weights, values = _weights(model, network)
+
+    def build(path: Path) -> None:
+        from onnx import save
+
+        progress(f"building {model.name}")
+        save(network.model(values()), str(path), format="protobuf")
+
+    key = key_of("fp32", model.kind, weights, model.seed, model.label_offset, _source())
+    file = cache.file(key, ".onnx", build)
+    return _described(model, file, weights, model.output or "classes")
+
+
+def _weights(model: config.Model, network: Network) -> tuple[str, Callable[[], Weights]]:
+    from engine.models import weights
+
+    if model.weights is not None:
+        path = Path(model.weights).expanduser()
+        found = weights.from_file(network, path)
+        return f"{path.name} sha256:{sha256_of(path)}", lambda: found
+    fit = weights.read_fitted(network.name) if model.seed == weights.FITTED_SEED else None
+    if fit is None:
+        return "seeded", lambda: weights.seeded(network, model.seed)
+    return "fitted", lambda: weights.fitted(network, model.label_offset, fit)
+
+
+def _own(model: config.Model, cache: Cache) -> Artefact:
+    from engine.models import own
+
+    if model.path is None:
+        raise ConfigError("model=onnx needs a network: set model.path=FILE.onnx.")
+    path = Path(model.path).expanduser().absolute()
+    loaded = own.load(path, "model.path")
+    digest = own.content_sha256(path, loaded)
+    weights = f"{path.name} sha256:{digest}"
+    own.select_input(loaded, model.input)
+    output = own.select_output(loaded, model.output)
+    if own.is_fixed_to_one(loaded):
+        file = _freed(loaded, key_of("batch", digest, output, _versions(), _source()), cache)
+    else:
+        file = Cached(path, digest)
+    return _described(model, file or Cached(path, digest), weights, output)
+
+
+def _freed(loaded: object, key: str, cache: Cache) -> Cached | None:
+    """The user's network with a dynamic batch dimension, None if it cannot have one."""
+    from onnx import ModelProto, save
+
+    from engine.models import batching
+
+    assert isinstance(loaded, ModelProto)
+    if (freed := batching.with_dynamic_batch(loaded)) is None:
+        return None
+    return cache.file(key, ".onnx", lambda path: save(freed, str(path), format="protobuf"))
+
+
+def _described(model: config.Model, file: Cached, weights: str, output: str) -> Artefact:
+    from engine.models import counting, own
+
+    loaded = own.load(file.path, "model.path", check=False)
+    output = own.select_output(loaded, output)
+    return Artefact(
+        name=model.name,
+        precision="fp32",
+        path=file.path,
+        sha256=file.sha256,
+        parameters=counting.parameters(loaded),
+        operations=counting.operations(loaded),
+        inputs=(own.select_input(loaded, model.input),),
+        output=own.output_spec(loaded, output),
+        weights=weights,
+    )
+
+
+def _check_input(model: config.Model, artefact: Artefact) -> None:
+    spec, p = artefact.inputs[0], model.preprocessing
+    wanted = (3, p.size, p.size) if p.layout == "nchw" else (p.size, p.size, 3)
+    fits = len(spec.shape) == 4 and all(
+        have in (None, want) for have, want in zip(spec.shape[1:], wanted, strict=True)
+    )
+    if spec.dtype != "float32" or not fits:
+        shape = ["batch" if i == 0 else d or "any" for i, d in enumerate(spec.shape)]
+        raise ConfigError(
+            f"The network's input {spec.name} is {spec.dtype} {shape}, but the preprocessing "
+            f"makes float32 [batch, {', '.join(map(str, wanted))}]: set "
+            "model.preprocessing.size and model.preprocessing.layout to match the network."
+        )
+
+
+def _quantised(
+    artefact: Artefact,
+    precision: config.Precision,
+    cache: Cache,
+    calibration: Calibration,
+    progress: Progress,
+) -> Artefact:
+    from engine.models import quantise
+
+    images = calibration(precision.calibration_count)
+    if artefact.fixed_batch is None:
+        chunks = [images[i : i + quantise.BATCH] for i in range(0, len(images), quantise.BATCH)]
+    else:
+        chunks = [images[i : i + 1] for i in range(len(images))]
+    reduced = quantise.needs_reduced_range()
+    source = artefact.path
+
+    def build(path: Path) -> None:
+        progress(f"quantising {artefact.name} to int8 with {len(images)} calibration images")
+        quantise.quantise(source, path, artefact.inputs[0].name, chunks, reduced, cache)
+
+    key = key_of("int8", artefact.sha256, _hash(images), reduced, _versions(), _source())
+    file = cache.file(key, ".onnx", build)
+    return dataclasses.replace(artefact, precision="int8", path=file.path, sha256=file.sha256)
+
+
+def _hash(array: NDArray[np.float32]) -> str:
+    return key_of(array.shape, array.dtype.str, np.ascontiguousarray(array).tobytes())
+
+
+def _versions() -> tuple[str, str]:
+    import onnx
+    import onnxruntime
+
+    return onnx.__version__, onnxruntime.__version__
+
+
+def _source() -> str:
+    """Key of this package's own code and fitted files: a change of either builds anew."""
+    package = resources.files("engine.models")
+    files = [f for f in package.iterdir() if f.name.endswith(".py")]
+    files += [f for f in package.joinpath("fitted").iterdir() if f.name.endswith(".npz")]
+    return key_of(*(f.read_bytes() for f in sorted(files, key=lambda f: f.name)))

@@ -1,0 +1,118 @@
+"""Post-training quantisation to 8-bit integers with ONNX Runtime's tools."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from engine.cache import Cache
+from engine.errors import ConfigError
+
+BATCH = 16
+SCORES = ("Gemm", "MatMul")
+LAYERS = ("Conv", *SCORES, "Add", "Mul", "Concat", "Relu", "Clip", "MaxPool", "AveragePool")
+"""What is quantised. Global averages stay in floating point, and so do the outputs of matrix
+products: 8 bits would tie close scores."""
+
+Images = NDArray[np.float32]
+
+
+def quantise(
+    source: Path,
+    target: Path,
+    input_name: str,
+    batches: Sequence[Images],
+    reduced: bool,
+    cache: Cache,
+) -> None:
+    """Write ``source`` (fp32) to ``target`` with 8-bit layers (QDQ).
+
+    Weights are signed, one scale per output channel; activations unsigned, their range the
+    smallest and largest values on ``batches``. ``reduced``: weights in 7 bits.
+    """
+    folder = cache.folder("int8")
+    try:
+        with _temporary_files_in(folder), _quiet_root_logger():
+            folded = folder / "folded.onnx"
+            quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
+            quantize_static(
+                str(folded),
+                str(target),
+                _Batches(input_name, batches),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(LAYERS),
+                per_channel=True,
+                reduce_range=reduced,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.MinMax,
+                extra_options={"OpTypesToExcludeOutputQuantization": list(SCORES)},
+            )
+    except (OSError, ConfigError):
+        raise
+    except Exception as error:  # the tools raise bare Exception for networks they cannot handle
+        raise ConfigError(
+            f"The network {source} cannot be quantised ({error}): use precision=fp32."
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def needs_reduced_range() -> bool:
+    """Whether this processor's 8-bit products saturate in 16 bits: x86 without VNNI or AMX."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return "avx2" in flags and not any(f in flags for f in ("avx512_vnni", "avx_vnni", "amx_int8"))
+
+
+class _Batches(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, name: str, batches: Sequence[Images]) -> None:
+        self._feeds = ({name: batch} for batch in batches)
+
+    def get_next(self) -> dict[str, Images] | None:
+        return next(self._feeds, None)
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """The tools keep whole networks in temporary files: those belong beside the cache."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+@contextlib.contextmanager
+def _quiet_root_logger() -> Iterator[None]:
+    """Hold back the tools' messages, and the handler that ``logging.warning`` would install."""
+    root = logging.getLogger()
+    silent = logging.NullHandler()
+    root.addHandler(silent)
+    root.addFilter(_not_from_the_tools)
+    try:
+        yield
+    finally:
+        root.removeFilter(_not_from_the_tools)
+        root.removeHandler(silent)
+
+
+def _not_from_the_tools(record: logging.LogRecord) -> bool:
+    return "onnxruntime" not in record.pathname

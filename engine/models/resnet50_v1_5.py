@@ -1,0 +1,45 @@
+"""ResNet-50 v1.5: the bottleneck network of He et al. (arXiv:1512.03385) with the stride in the
+3x3 convolution. Tensors carry torchvision's names, so that its checkpoints load."""
+
+from __future__ import annotations
+
+from engine.models.graph import Builder, Network
+
+CLASSES = 1000
+"""No background class: label = class index."""
+
+BRANCH_SCALE, SHORTCUT_NOISE, SHIFT = 0.1, 0.05, 1.0
+"""What the seeded weights start from: quiet branches beside shortcuts near the identity."""
+
+STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
+"""(inner channels, blocks, stride of the first block); a block puts out four times as many."""
+
+
+def network() -> Network:
+    """A 7x7 convolution, max pooling, sixteen bottleneck blocks, and the classifier."""
+    b = Builder(epsilon=1e-5)
+    x = b.conv("input", "conv1", (64, 3, 7), 2, (3, 3, 3, 3))
+    x = b.relu(b.batch_norm(x, "bn1", 64, shift=SHIFT))
+    x = b.max_pool(x, "maxpool", kernel=3, stride=2, pad=1)
+    channels = 64
+    for stage, (inner, blocks, stride) in enumerate(STAGES, 1):
+        for block in range(blocks):
+            name = f"layer{stage}.{block}"
+            x = _bottleneck(b, x, name, channels, inner, stride if block == 0 else 1)
+            channels = 4 * inner
+    return b.classify(x, "resnet50_v1_5", channels, CLASSES)
+
+
+def _bottleneck(b: Builder, x: str, name: str, inputs: int, inner: int, stride: int) -> str:
+    outputs = 4 * inner
+    y = b.conv(x, f"{name}.conv1", (inner, inputs, 1))
+    y = b.relu(b.batch_norm(y, f"{name}.bn1", inner))
+    y = b.conv(y, f"{name}.conv2", (inner, inner, 3), stride, (1, 1, 1, 1))
+    y = b.relu(b.batch_norm(y, f"{name}.bn2", inner))
+    y = b.batch_norm(
+        b.conv(y, f"{name}.conv3", (outputs, inner, 1)), f"{name}.bn3", outputs, scale=BRANCH_SCALE
+    )
+    if inputs != outputs:
+        x = b.conv(x, f"{name}.downsample.0", (outputs, inputs, 1), stride, carry=SHORTCUT_NOISE)
+        x = b.batch_norm(x, f"{name}.downsample.1", outputs, shift=SHIFT)
+    return b.relu(b.add(x, y, f"{name}.add"))

@@ -1,0 +1,176 @@
+"""Where a reference network's weights come from: a seed, the fitted file, or the user's file."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import ConfigError
+from engine.models.graph import Network, Weights
+
+UNUSED_BIAS = -1000.0
+"""Bias of the classes that the fitted head does not know: they are never the answer."""
+
+FITTED_SEED = 0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Batch-norm statistics and classifier rows that make a seeded network see synthetic data.
+
+    ``statistics``: float32 arrays by tensor name; ``rows`` float32 [K, features] and ``bias``
+    float32 [K] belong to the labels 0 ... K-1.
+    """
+
+    statistics: Weights
+    rows: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+def seeded(network: Network, seed: int) -> dict[str, NDArray[np.float32]]:
+    """Weights from ``seed`` alone: the same bits on every machine and NumPy release.
+
+    Convolutions and the classifier are uniform with He's variance, 2 / fan-in. A chain of such
+    layers forgets its input, so those in ``network.carried`` start near the identity.
+    """
+    return {name: _seeded(network, name, seed) for name in network.shapes}
+
+
+def fitted(network: Network, label_offset: int, fit: Fitted) -> dict[str, NDArray[np.float32]]:
+    """The network of seed 0 with fitted statistics, its classifier planted at
+    class index = label - ``label_offset``."""
+    weights = seeded(network, FITTED_SEED) | dict(fit.statistics)
+    weights["fc.weight"] = np.zeros(network.shapes["fc.weight"], np.float32)
+    weights["fc.bias"] = np.full(network.shapes["fc.bias"], UNUSED_BIAS, np.float32)
+    first = max(0, -label_offset)
+    skipped = max(0, label_offset)
+    count = len(fit.bias) - skipped
+    weights["fc.weight"][first : first + count] = fit.rows[skipped:]
+    weights["fc.bias"][first : first + count] = fit.bias[skipped:]
+    return weights
+
+
+def read_fitted(name: str) -> Fitted | None:
+    """The fitted file that the package ships for network ``name``, or None."""
+    source = resources.files("engine.models").joinpath("fitted", f"{name}.npz")
+    if not source.is_file():
+        return None
+    with source.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        values = {key: arrays[key].astype(np.float32) for key in arrays.files}
+    return Fitted(rows=values.pop("fc.weight"), bias=values.pop("fc.bias"), statistics=values)
+
+
+def from_file(network: Network, path: Path) -> dict[str, NDArray[np.float32]]:
+    """Weights of a .npz or .onnx file, matched by name.
+
+    Raises ConfigError for a file that is missing or unreadable and for the first tensor that is
+    missing, surplus, of another shape, or not finite.
+    """
+    if not path.is_file():
+        raise ConfigError(f"model.weights={path}: there is no such file.")
+    match path.suffix.lower():
+        case ".npz":
+            found = _npz(path)
+        case ".onnx":
+            found = _onnx(path)
+        case _:
+            raise ConfigError(f"model.weights={path}: it must be a .npz or an .onnx file.")
+    found = {
+        name: value
+        for name, value in found.items()
+        if not name.endswith(".num_batches_tracked") and name not in network.constants
+    }
+    for name, shape in network.shapes.items():
+        _check(name, shape, found.get(name), path)
+    if surplus := sorted(found.keys() - network.shapes.keys()):
+        raise ConfigError(
+            f"model.weights={path}: tensor {surplus[0]} is none of {network.name}'s "
+            f"({len(surplus)} such in all). Remove it or name it as the network does."
+        )
+    return {name: np.ascontiguousarray(found[name], np.float32) for name in network.shapes}
+
+
+def _check(
+    name: str, shape: tuple[int, ...], value: NDArray[np.generic] | None, path: Path
+) -> None:
+    if value is None:
+        raise ConfigError(f"model.weights={path}: tensor {name} {list(shape)} is missing.")
+    if value.shape != shape:
+        raise ConfigError(
+            f"model.weights={path}: tensor {name} has the shape {list(value.shape)}; "
+            f"the network needs {list(shape)}."
+        )
+    if not np.issubdtype(value.dtype, np.floating) or not np.isfinite(value).all():
+        raise ConfigError(
+            f"model.weights={path}: tensor {name} ({value.dtype}) must hold finite "
+            "floating-point numbers."
+        )
+
+
+def _npz(path: Path) -> dict[str, NDArray[np.generic]]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"model.weights={path} cannot be read as .npz: {error}") from error
+
+
+def _onnx(path: Path) -> dict[str, NDArray[np.generic]]:
+    from onnx import numpy_helper
+
+    from engine.models.own import load
+
+    initialisers = load(path, "model.weights").graph.initializer
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in initialisers}
+
+
+def _seeded(network: Network, name: str, seed: int) -> NDArray[np.float32]:
+    shape = network.shapes[name]
+    if name in network.filled:
+        return np.full(shape, network.filled[name], np.float32)
+    noise = _uniform(name, shape, seed)
+    share, stride = network.carried.get(name, (1.0, 1))
+    if shape[1] == 1 and name in network.carried:
+        return _kernel(shape[-1], stride) + noise * np.float32(share)
+    weight = noise * np.sqrt(np.float32(6) / np.float32(np.prod(shape[1:])))
+    if name in network.carried:
+        kept = min(shape[:2])
+        weight[:kept] *= np.float32(share)
+        weight[range(kept), range(kept)] += np.float32(1)
+    return weight
+
+
+def _kernel(width: int, stride: int) -> NDArray[np.float32]:
+    """The kernel that leaves a plane as it is, smoothed before a stride: float32 [width, width]."""
+    line = np.zeros(width, np.float32)
+    line[width // 2] = 1
+    if stride > 1:
+        line = np.convolve(line, np.array([0.25, 0.5, 0.25], np.float32), "same")
+    return np.outer(line, line)
+
+
+def _uniform(name: str, shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
+    """Uniform in [-1, 1) on a grid of 2^-23, so that every operation here is exact."""
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    key = np.frombuffer(digest[:16], "<u8").astype(np.uint64)
+    count = int(np.prod(shape))
+    words = np.random.Philox(key=key).random_raw(-(-count // 2))
+    halves = np.asarray(words, "<u8").view("<u4")[:count]
+    return ((halves >> 8).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)).reshape(shape)
+
+
+def ship(fit: Fitted, path: Path) -> None:
+    """Write a fitted file: statistics in single, classifier rows in half precision."""
+    arrays: dict[str, Any] = {
+        **fit.statistics,
+        "fc.weight": fit.rows.astype(np.float16),
+        "fc.bias": fit.bias,
+    }
+    np.savez_compressed(path, **arrays)

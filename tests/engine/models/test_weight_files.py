@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from engine.errors import ConfigError
+from engine.models import weights
+from engine.models.graph import Builder
+
+
+@pytest.fixture
+def network():
+    """Conv 3 -> 4, batch norm, classifier of five."""
+    b = Builder(epsilon=1e-5)
+    x = b.relu(b.batch_norm(b.conv("input", "conv", (4, 3, 1)), "bn", 4))
+    return b.classify(x, "small", 4, 5)
+
+
+@pytest.fixture
+def values(network):
+    return weights.seeded(network, 7)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".onnx"])
+def test_a_file_comes_back_as_it_was(tmp_path, network, values, suffix):
+    path = tmp_path / f"w{suffix}"
+    if suffix == ".npz":
+        np.savez(path, **values, **{"bn.num_batches_tracked": np.int64(3)})
+    else:
+        onnx.save(network.model(values), path)
+    found = weights.from_file(network, path)
+    assert found.keys() == values.keys()
+    assert all((found[name] == values[name]).all() for name in values)
+
+
+def test_half_and_double_precision_are_taken(tmp_path, network, values):
+    np.savez(tmp_path / "w.npz", **{k: v.astype(np.float64) for k, v in values.items()})
+    found = weights.from_file(network, tmp_path / "w.npz")
+    assert all(v.dtype == np.float32 for v in found.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bn.bias": None}, r"tensor bn.bias \[4\] is missing"),
+        ({"fc.bias": np.zeros(6, np.float32)}, r"fc.bias has the shape \[6\]; .* needs \[5\]"),
+        ({"surplus": np.zeros(2)}, "tensor surplus is none of small's"),
+        ({"fc.bias": np.full(5, np.nan)}, "fc.bias .* finite"),
+        ({"fc.bias": np.zeros(5, np.int64)}, "fc.bias .* floating-point"),
+    ],
+)
+def test_the_first_unfit_tensor_is_named(tmp_path, network, values, change, message):
+    changed = {k: v for k, v in (values | change).items() if v is not None}
+    np.savez(tmp_path / "w.npz", **changed)
+    with pytest.raises(ConfigError, match=message):
+        weights.from_file(network, tmp_path / "w.npz")
+
+
+def test_files_that_cannot_be_read(tmp_path, network):
+    with pytest.raises(ConfigError, match="there is no such file"):
+        weights.from_file(network, tmp_path / "none.npz")
+    for name, message in (
+        ("w.npz", "as .npz"),
+        ("w.onnx", "not a valid ONNX"),
+        ("w.pt", "must be"),
+    ):
+        (tmp_path / name).write_bytes(b"garbage")
+        with pytest.raises(ConfigError, match=message):
+            weights.from_file(network, tmp_path / name)
+
+
+class Trap:
+    """Pickles to something that raises when it is unpickled."""
+
+    def __reduce__(self):
+        return exec, ("raise SystemExit('unpickled')",)
+
+
+def test_a_pickle_is_never_opened(tmp_path, network, values):
+    trap = np.array([Trap()], dtype=object)
+    np.savez(tmp_path / "w.npz", allow_pickle=True, **(values | {"fc.bias": trap}))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        weights.from_file(network, tmp_path / "w.npz")
+
+
+@pytest.mark.parametrize("offset", [-1, 0, 1])
+def test_the_fitted_head_sits_at_label_minus_offset(network, offset):
+    rows = np.arange(12, dtype=np.float32).reshape(3, 4) + 1
+    fit = weights.Fitted({}, rows, np.array([1, 2, 3], np.float32))
+    found = weights.fitted(network, offset, fit)
+    for label in range(3):
+        if (index := label - offset) >= 0:
+            assert (found["fc.weight"][index] == rows[label]).all()
+            assert found["fc.bias"][index] == label + 1
+    assert (found["fc.bias"] == weights.UNUSED_BIAS).sum() == 5 - (3 - max(0, offset))
