@@ -1,0 +1,136 @@
+"""The parts of one benchmark, built from its config."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+
+from engine.cache import Cache
+from engine.config import Config, NullSut
+from engine.errors import ConfigError, SutError
+from engine.paths import cache_dir, resolve
+from loadgen import SystemUnderTest
+
+if TYPE_CHECKING:
+    from engine.datasets import Library
+    from engine.models import Artefact
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Everything that a run needs; ``artefact`` is None for a system without a network."""
+
+    config: Config
+    cache: Cache
+    library: Library
+    artefact: Artefact | None
+    sut: SystemUnderTest
+
+
+def build(config: Config, say: Say) -> Benchmark:
+    """Prepare data, network and system under test; ``say`` is told what takes time.
+
+    Raises ConfigError for what the user can mend, SutError if the system cannot start.
+    """
+    from engine.datasets import open_library
+
+    root = cache_dir(config.cache_dir)
+    config, cache = _with_paths(config, root), Cache(root)
+    if isinstance(config.sut, NullSut):
+        if config.mode != "performance":
+            raise ConfigError(
+                f"mode={config.mode} needs a system that runs a network; sut=null has no answers "
+                "to score: use mode=performance, or another sut."
+            )
+        library = open_library(config.dataset, config.model.preprocessing, cache, say)
+        return Benchmark(config, cache, library, None, _null(config.sut))
+    from engine.models import prepare
+
+    library = open_library(config.dataset, config.model.preprocessing, cache, say)
+    artefact = prepare(config.model, config.precision, cache, library.calibration, say)
+    return Benchmark(config, cache, library, artefact, _onnxruntime(config, artefact))
+
+
+def _with_paths(config: Config, root: Path) -> Config:
+    """``config`` with the paths that users write made real ones."""
+
+    def real(path: str | None) -> str | None:
+        return None if path is None else str(resolve(path, root))
+
+    model, dataset = config.model, config.dataset
+    return replace(
+        config,
+        model=replace(model, path=real(model.path), weights=real(model.weights)),
+        dataset=replace(dataset, path=real(dataset.path)),
+    )
+
+
+def usable_cores() -> int:
+    """Physical cores that this process may run on."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(allowed or 1, psutil.cpu_count(logical=False) or 1))
+
+
+def _null(config: NullSut) -> SystemUnderTest:
+    from sut.null import NullSut as Sut
+
+    return Sut(
+        name=config.name,
+        workers=config.workers,
+        max_batch=config.max_batch,
+        delay_us=config.delay_us,
+    )
+
+
+def _onnxruntime(config: Config, artefact: Artefact) -> SystemUnderTest:
+    from sut.onnxruntime import OnnxRuntimeSut
+
+    own = config.sut
+    assert not isinstance(own, NullSut)
+    try:
+        return OnnxRuntimeSut(
+            artefact.path,
+            artefact.output.name,
+            name=own.name,
+            workers=own.workers,
+            threads=own.threads or max(1, usable_cores() // own.workers),
+            max_batch=own.max_batch or 1,
+            max_wait_us=own.max_wait_us,
+            graph_optimization=own.graph_optimization,
+        )
+    except RuntimeError as error:
+        raise SutError(str(error)) from error
+
+
+def fit_batch(benchmark: Benchmark, bound_s: float | None, say: Say) -> dict[int, float]:
+    """Set the largest batch worth taking, unless the config does; the times measured for it.
+
+    Doubles the batch while it makes a sample cheaper by 2 % or more and one batch takes no
+    longer than half of ``bound_s`` (1 s without a bound). Returns seconds by batch size.
+    """
+    from sut.onnxruntime import OnnxRuntimeSut
+
+    sut, config = benchmark.sut, benchmark.config
+    if not isinstance(sut, OnnxRuntimeSut) or sut.fixed_batch:
+        return {}
+    say("timing batch sizes")
+    given = getattr(config.sut, "max_batch", None)
+    samples = benchmark.library.load(np.arange(min(64, benchmark.library.total_count)))
+    limit_s = 1.0 if bound_s is None else bound_s / 2
+    times = {1: sut.service_time_s(samples, 1)}
+    size = 2
+    while size <= 64 and given is None:
+        times[size] = sut.service_time_s(samples, size)
+        if times[size] > limit_s or times[size] / size > 0.98 * times[size // 2] / (size // 2):
+            break
+        sut.max_batch = size
+        size *= 2
+    return times

@@ -1,0 +1,33 @@
+"""What was measured: the model, data, system under test and machine, as the record holds them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from engine.build import Benchmark
+from engine.plan import deviations
+from engine.record import Record
+from engine.system import describe
+
+
+def put_parts(record: Record, parts: Benchmark) -> None:
+    """Put the parts of the benchmark and what they deviate from into the record."""
+    config, library = parts.config, parts.library
+    record.data["system"] = describe()
+    record.data["dataset"] = {
+        "name": library.name,
+        "synthetic": library.synthetic,
+        "total_count": library.total_count,
+        "performance_sample_count": library.performance_count,
+        "fingerprint": library.fingerprint,
+    }
+    record.data["model"] = None if parts.artefact is None else dataclasses.asdict(parts.artefact)
+    record.data["sut"] = {"name": parts.sut.name, "workers": parts.sut.workers} | {
+        key: value
+        for key in ("threads", "max_batch", "fixed_batch")
+        if (value := getattr(parts.sut, key, None)) is not None
+    }
+    # No weights that this program makes or takes are known to be the suite's own.
+    found = deviations(config, synthetic_data=library.synthetic, reference_weights=False)
+    record.data["deviations"] = found
+    record.data["conformant"] = not found

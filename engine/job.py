@@ -1,0 +1,132 @@
+"""One benchmark from its composed config to its exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import INTERRUPTED, INVALID, VALID, SutError, TailboundError
+from engine.validation import validate
+from loadgen import Ending
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from engine.config import Config
+    from engine.performance import Speed
+    from engine.record import Record
+    from engine.report.progress import Reporter
+    from engine.tracking import Tracker
+
+BY_ENDING = {
+    Ending.INTERRUPTED: ("INTERRUPTED", INTERRUPTED),
+    Ending.SUT_ERROR: ("FAILED", SutError.exit_code),
+    Ending.SUT_TIMEOUT: ("FAILED", SutError.exit_code),
+}
+
+
+def run_job(composed: DictConfig) -> int:
+    """Validate, measure, record, track and print; the exit code that says how it went."""
+    from hydra.core.hydra_config import HydraConfig
+
+    try:
+        config = validate(composed)
+    except TailboundError as error:
+        return _complain(error)
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    command = " ".join(["python -m engine", *hydra.overrides.task])
+    return benchmark(config, folder, command)
+
+
+def benchmark(config: Config, folder: Path, command: str) -> int:
+    """Run the benchmark and leave its record in ``folder``."""
+    from engine.plan import check
+    from engine.record import Record
+    from engine.report.progress import Reporter
+    from engine.tracking import tracker_for
+
+    try:
+        check(config)
+    except TailboundError as error:
+        return _complain(error)
+    record = Record(folder, config, command)
+    with Reporter() as reporter:
+        tracker = tracker_for(config, reporter.warn)
+        try:
+            code = _measure(config, record, tracker, reporter)
+        except TailboundError as error:
+            record.finish("FAILED", error.exit_code, str(error))
+            return _complain(error)
+        except KeyboardInterrupt:
+            record.finish("INTERRUPTED", INTERRUPTED, "interrupted before the measurement ended")
+            code = INTERRUPTED
+        except Exception:
+            record.finish("FAILED", 1, traceback.format_exc())
+            raise
+    _conclude(record, tracker)
+    return code
+
+
+def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporter) -> int:
+    from engine.build import build
+    from engine.describe import put_parts
+    from engine.performance import measure
+    from engine.quality import assess
+
+    parts = build(config, reporter.say)
+    put_parts(record, parts)
+    record.save()
+    tracker.connect()
+    speed = None
+    if config.mode in ("performance", "both"):
+        speed = measure(parts, record, tracker, reporter.follow, reporter.say)
+        if speed.ending in BY_ENDING:
+            return _failed(record, speed)
+    passed = True
+    if config.mode in ("accuracy", "both"):
+        passed, ending = assess(parts, record, speed, reporter.follow, reporter.say)
+        if ending in BY_ENDING:
+            verdict, code = BY_ENDING[ending]
+            record.finish(verdict, code, record.data["message"])
+            return code
+    valid = passed and (speed is None or speed.valid)
+    code = VALID if valid else INVALID
+    record.finish("VALID" if valid else "INVALID", code, speed.message if speed else None)
+    return code
+
+
+def _failed(record: Record, speed: Speed) -> int:
+    verdict, code = BY_ENDING[speed.ending]
+    performance = record.data["performance"] or {}
+    error = performance.get("error")
+    message = speed.message
+    if speed.ending is Ending.SUT_TIMEOUT:
+        seconds = record.data["config"]["scenario"]["sut_timeout_s"]
+        message = (
+            f"The system under test gave no answer for {seconds:g} s: it hangs, or is slower than "
+            "scenario.sut_timeout_s allows."
+        )
+    elif speed.ending is Ending.SUT_ERROR:
+        message = f"The system under test failed:\n{error or 'no traceback'}"
+    elif speed.ending is Ending.INTERRUPTED:
+        message = "Interrupted; what was measured until then is in the record."
+    record.finish(verdict, code, message)
+    return code
+
+
+def _conclude(record: Record, tracker: Tracker) -> None:
+    from engine.report.summary import show, summary
+
+    where = tracker.log(record.data, record.folder)
+    show(summary(record.data))
+    print(f"record: {record.folder / 'result.json'}")
+    if where:
+        print(f"mlflow: {where}")
+
+
+def _complain(error: TailboundError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return error.exit_code

@@ -1,0 +1,108 @@
+"""From the config's rules and overrides to the settings of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.config import Config, ScenarioRules
+from engine.errors import ConfigError
+from loadgen import Mode, Scenario, Settings
+
+
+def scenario_rules(config: Config) -> ScenarioRules:
+    """What the rules ask of the chosen scenario; ConfigError if they do not have it."""
+    name, rules = config.scenario.name, config.rules
+    asked: ScenarioRules = getattr(rules.scenarios, name)
+    if asked.percentile is None:
+        raise ConfigError(f"rules={rules.name} has no scenario {name}: choose another edition.")
+    return asked
+
+
+def bound_ms(config: Config) -> float | None:
+    """The latency bound of the benchmark, None for scenarios without one.
+
+    Raises ConfigError for a server benchmark whose bound neither the rules nor the user give.
+    """
+    if config.scenario.name != Scenario.SERVER:
+        return None
+    if config.scenario.bound_ms is not None:
+        return config.scenario.bound_ms
+    bounds = config.rules.server_bounds_ms
+    if config.model.name not in bounds:
+        known = ", ".join(bounds) or "none"
+        raise ConfigError(
+            f"rules={config.rules.name} has no server bound for the model {config.model.name} "
+            f"(it has: {known}): set scenario.bound_ms=MILLISECONDS."
+        )
+    return bounds[config.model.name]
+
+
+def check(config: Config) -> None:
+    """Raise ConfigError for what can be refused before anything is built."""
+    full_settings(config, config.scenario.target_qps or 1.0)
+    rate_missing = config.scenario.target_qps is None and config.search.kind == "none"
+    if config.scenario.name == Scenario.SERVER and rate_missing and config.mode != "accuracy":
+        raise ConfigError(
+            "scenario=server without a search needs a rate: set scenario.target_qps=QPS, or "
+            "search=max_qps to find the highest valid one."
+        )
+
+
+def quality_ratio(config: Config) -> float:
+    """The quality asked for, as a share of FP32's (Table I of the paper)."""
+    return config.rules.quality_ratios.get(config.model.name, config.rules.quality_ratio)
+
+
+def full_settings(config: Config, target_qps: float | None) -> Settings:
+    """The settings of a performance run under the full rules; ``target_qps`` as in Settings."""
+    asked, rules, own = scenario_rules(config), config.rules, config.scenario
+    min_duration_s = rules.min_duration_s if own.min_duration_s is None else own.min_duration_s
+    max_duration_s = own.max_duration_s or rules.max_duration_s
+    assert asked.percentile is not None
+    try:
+        return Settings(
+            scenario=Scenario(own.name),
+            target_qps=target_qps,
+            samples_per_query=own.samples_per_query or asked.samples_per_query,
+            percentile=asked.percentile,
+            bound_ms=bound_ms(config),
+            min_duration_ms=min_duration_s * 1000,
+            max_duration_ms=None if max_duration_s is None else max_duration_s * 1000,
+            min_query_count=own.min_query_count or asked.min_query_count,
+            min_sample_count=asked.min_sample_count,
+            confidence=rules.confidence if rules.early_stopping else None,
+            sut_timeout_ms=own.sut_timeout_s * 1000,
+            late_ms=rules.late_wakeup_ms,
+            max_late_share=rules.late_wakeup_share,
+            qsl_seed=rules.seeds.qsl,
+            sample_index_seed=rules.seeds.sample_index,
+            schedule_seed=rules.seeds.schedule,
+        )
+    except ValueError as error:
+        raise ConfigError(f"scenario={own.name} with rules={rules.name}: {error}.") from error
+
+
+def accuracy_settings(config: Config, target_qps: float | None) -> Settings:
+    """The settings of an accuracy run: every sample once, in the scenario's traffic."""
+    return replace(full_settings(config, target_qps), mode=Mode.ACCURACY)
+
+
+def deviations(config: Config, *, synthetic_data: bool, reference_weights: bool) -> list[str]:
+    """Why a result of this config does not conform to the rules; empty if nothing stands out."""
+    rules, own, asked = config.rules, config.scenario, scenario_rules(config)
+    found = []
+    if not rules.conformant:
+        found.append(f"rules={rules.name} is not an edition of the rules")
+    if own.min_duration_s is not None and own.min_duration_s < rules.min_duration_s:
+        found.append(f"scenario.min_duration_s={own.min_duration_s:g} is below the rules'")
+    if own.min_query_count is not None and own.min_query_count < asked.min_query_count:
+        found.append(f"scenario.min_query_count={own.min_query_count} is below the rules'")
+    if own.samples_per_query not in (None, asked.samples_per_query):
+        found.append(f"scenario.samples_per_query={own.samples_per_query} is not the rules'")
+    if own.bound_ms is not None:
+        found.append(f"scenario.bound_ms={own.bound_ms:g} was set by hand")
+    if synthetic_data:
+        found.append("the data is synthetic")
+    if not reference_weights:
+        found.append("the weights are not those of the reference model")
+    return found

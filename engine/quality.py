@@ -1,0 +1,140 @@
+"""The accuracy part of a benchmark: every sample once, scored against the ground truth."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.build import Benchmark
+from engine.cache import key_of
+from engine.config import Precision
+from engine.errors import ConfigError
+from engine.performance import Follow, Speed
+from engine.plan import accuracy_settings, quality_ratio
+from engine.record import Record
+from evaluators.top1 import Quality, against, top1
+from loadgen import Ending, RunLog, Scenario, judge, run
+
+Say = Callable[[str], None]
+Responses = list[NDArray[np.generic] | None]
+
+
+def assess(
+    benchmark: Benchmark, record: Record, speed: Speed | None, follow: Follow, say: Say
+) -> tuple[bool, Ending]:
+    """Run the accuracy part and put it into ``record``; whether the target is met.
+
+    The samples come in the scenario's own traffic; server at a rate the system is known to
+    serve. Raises ConfigError where the data has no truth for the network.
+    """
+    _must_know_the_truth(benchmark)
+    log = run(
+        accuracy_settings(benchmark.config, _rate(benchmark, speed)),
+        benchmark.library,
+        benchmark.sut,
+        follow("accuracy", None),
+    )
+    verdict = judge(log)
+    if not verdict.valid:
+        missed = "; ".join(f"{row.name}: {row.measured}" for row in verdict.missed)
+        record.data["message"] = f"The accuracy run did not end well: {missed}. {log.error or ''}"
+        return False, Ending.SUT_ERROR if log.ending is Ending.COMPLETE else log.ending
+    quality = _score(in_order(log, benchmark.library.total_count), benchmark)
+    reference = fp32_reference(benchmark, say)
+    target = against(quality, reference.value, quality_ratio(benchmark.config))
+    record.data["accuracy"] = {
+        "quality": dataclasses.asdict(quality),
+        "fp32": dataclasses.asdict(reference),
+        "target": dataclasses.asdict(target),
+        "synthetic": benchmark.library.synthetic,
+    }
+    record.save()
+    return target.passed, log.ending
+
+
+def _must_know_the_truth(benchmark: Benchmark) -> None:
+    """Raise ConfigError where the network never learnt what the labels mean."""
+    assert benchmark.artefact is not None
+    weights, synthetic = benchmark.artefact.weights, benchmark.library.synthetic
+    if synthetic and weights != "fitted":
+        raise ConfigError(
+            f"mode={benchmark.config.mode}: the synthetic labels fit only the weights that come "
+            f"with the reference networks (model.seed=0), not {weights}. Use dataset=imagenet "
+            "dataset.path=FOLDER, or mode=performance."
+        )
+    if not synthetic and weights in ("seeded", "fitted"):
+        raise ConfigError(
+            f"mode={benchmark.config.mode}: the weights of {benchmark.config.model.name} are "
+            f"{weights}, not trained on {benchmark.library.name}. Set model.weights=FILE, use "
+            "dataset=synthetic, or mode=performance."
+        )
+
+
+def _rate(benchmark: Benchmark, speed: Speed | None) -> float | None:
+    """A rate for the accuracy run: server needs one, offline only a number."""
+    config = benchmark.config
+    if Scenario(config.scenario.name).closed_loop:
+        return None
+    if config.scenario.target_qps is not None:
+        return config.scenario.target_qps
+    if speed is not None and speed.rate_qps is not None:
+        return speed.rate_qps
+    samples = benchmark.library.load(np.arange(1))
+    one_s: float = benchmark.sut.service_time_s(samples, 1)  # type: ignore[attr-defined]
+    return 0.5 / one_s
+
+
+def in_order(log: RunLog, total: int) -> Responses:
+    """The responses by sample index; None for a sample that was not answered.
+
+    Multi-stream pads its last query with samples that come a second time: the first counts.
+    """
+    responses: Responses = [None] * total
+    for index, response in zip(log.sample_index, log.responses or [], strict=True):
+        if responses[index] is None:
+            responses[index] = response
+    return responses
+
+
+def _score(responses: Responses, benchmark: Benchmark) -> Quality:
+    config = benchmark.config
+    return top1(responses, benchmark.library.labels, config.model.label_offset)
+
+
+def fp32_reference(benchmark: Benchmark, say: Say) -> Quality:
+    """Top-1 of the FP32 network on the same samples, by a plain loop beside the load generator.
+
+    Kept in the cache: the network and the samples decide it.
+    """
+    from engine.models import prepare
+
+    model = benchmark.config.model
+    library, cache = benchmark.library, benchmark.cache
+    artefact = prepare(model, Precision(name="fp32"), cache, library.calibration)
+
+    def build(path: Path) -> None:
+        say(f"measuring FP32's quality on {library.total_count:,} samples")
+        quality = _score(plain_loop(artefact.path, artefact.output.name, library), benchmark)
+        path.write_text(json.dumps(dataclasses.asdict(quality)))
+
+    key = key_of("fp32 top-1", artefact.sha256, artefact.output.name, library.fingerprint)
+    return Quality(**json.loads(cache.file(key, ".json", build).path.read_text()))
+
+
+def plain_loop(model: Path, output: str, library: object) -> Responses:
+    """Responses of ONNX Runtime to one sample after the other, at its default settings."""
+    import onnxruntime as ort
+
+    session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    (name,) = [spec.name for spec in session.get_inputs()]
+    responses: Responses = []
+    for first in range(0, library.total_count, 128):  # type: ignore[attr-defined]
+        indices = np.arange(first, min(first + 128, library.total_count))  # type: ignore[attr-defined]
+        (rows,) = library.load(indices).inputs  # type: ignore[attr-defined]
+        responses += [session.run([output], {name: row[None]})[0][0] for row in rows]
+    return responses

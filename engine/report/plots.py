@@ -1,0 +1,81 @@
+"""Pictures of a record, as matplotlib figures. matplotlib is imported when one is drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.report.summary import names_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PASSED, FAILED, BOUND = "#2a7f62", "#b23a48", "#555555"
+
+
+def _canvas() -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _title(record: dict[str, Any]) -> str:
+    return " · ".join((*names_of(record), str(record["verdict"])))
+
+
+def latency_plot(record: dict[str, Any]) -> Figure | None:
+    """Cumulative distribution of the latency, stretched towards the tail, with the bound."""
+    performance = record["performance"] or {}
+    points = (performance.get("statistics") or {}).get("latency_cdf") or []
+    if len(points) == 0 or points[0][1] == points[-1][1]:
+        return None
+    figure, axes = _canvas()
+    percents = [min(percent, 99.99) for percent, _ in points]
+    axes.plot([ms for _, ms in points], [100 / (100 - p) for p in percents], color=PASSED)
+    axes.set_yscale("log")
+    ticks = (0, 50, 90, 95, 99, 99.9, 99.99)
+    axes.set_yticks([100 / (100 - p) for p in ticks], [f"{p:g} %" for p in ticks])
+    axes.minorticks_off()
+    axes.set_xscale("log")
+    axes.set_xlabel("query latency from the scheduled time (ms)")
+    axes.set_ylabel("queries at least as fast")
+    axes.set_title(_title(record))
+    if bound_ms := performance["settings"]["bound_ms"]:
+        axes.axvline(bound_ms, color=BOUND, linestyle="--", label=f"bound {bound_ms:g} ms")
+        axes.legend(frameon=False)
+    return figure
+
+
+def search_plot(record: dict[str, Any]) -> Figure | None:
+    """Rate against tail latency: every probe, the bound and the answer."""
+    search = record["search"] or {}
+    probes = [probe for probe in search.get("probes", []) if probe["tail_ms"] is not None]
+    if not probes:
+        return None
+    figure, axes = _canvas()
+    for kind, marker in (("probe", "o"), ("confirm", "D")):
+        for passed, colour in ((True, PASSED), (False, FAILED)):
+            some = [p for p in probes if p["kind"] == kind and p["passed"] is passed]
+            if some:
+                axes.scatter(
+                    [p["rate_qps"] for p in some],
+                    [p["tail_ms"] for p in some],
+                    marker=marker,
+                    color=colour,
+                    label=f"{kind} {'passed' if passed else 'failed'}",
+                    zorder=3,
+                )
+    if bound_ms := search.get("bound_ms"):
+        axes.axhline(bound_ms, color=BOUND, linestyle="--", label=f"bound {bound_ms:g} ms")
+    if best := search.get("best_qps"):
+        axes.axvline(best, color=PASSED, alpha=0.5, label=f"peak {best:.4g} qps")
+    axes.set_yscale("log")
+    axes.set_xlabel("rate of the Poisson arrivals (queries/s)")
+    axes.set_ylabel("tail latency (ms)")
+    axes.set_title(_title(record))
+    axes.legend(frameon=False)
+    return figure

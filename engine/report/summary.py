@@ -1,0 +1,156 @@
+"""The readable summary of a record, and the table that compares several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+STYLES = {"VALID": "bold green", "INVALID": "bold red", "FAILED": "bold red"}
+
+
+def summary(record: dict[str, Any]) -> RenderableType:
+    """What was measured, whether it counts and why."""
+    parts: list[RenderableType] = [_headline(record)]
+    if record["message"]:
+        parts.append(Text(record["message"]))
+    if performance := record["performance"]:
+        parts += [_figures(record, performance), _constraints(performance["constraints"])]
+    if accuracy := record["accuracy"]:
+        parts.append(_accuracy(accuracy))
+    if record["deviations"]:
+        text = "Not a rule-conformant result: " + "; ".join(record["deviations"]) + "."
+        parts.append(Text(text, style="yellow"))
+    return Group(*parts)
+
+
+def _headline(record: dict[str, Any]) -> Text:
+    text = Text(f"\n{' · '.join(names_of(record))}   ", style="bold")
+    text.append(f"{metric_text(record)}   ", style="bold")
+    return text.append(str(record["verdict"]), style=STYLES.get(record["verdict"], "bold yellow"))
+
+
+def names_of(record: dict[str, Any]) -> tuple[str, str, str, str]:
+    """Model, scenario, system and precision; a system without a network has no precision."""
+    config = record["config"]
+    precision = "-" if config["sut"]["kind"] == "null" else config["precision"]["name"]
+    names = (config[group]["name"] for group in ("model", "scenario", "sut"))
+    return (*names, precision)
+
+
+def metric_text(record: dict[str, Any]) -> str:
+    """The figure of the benchmark with its unit."""
+    if record["performance"]:
+        metric = record["performance"]["metric"]
+        if record["search"]:
+            best = record["search"].get("best_qps")
+            return "no valid rate" if best is None else f"peak {best:.4g} {metric['unit']}"
+        if metric["value"] is None:
+            return "no figure"
+        return f"{metric['value']:.4g} {metric['unit']}"
+    if record["accuracy"]:
+        quality = record["accuracy"]["quality"]
+        return f"{quality['value']:.2f} {quality['unit']} top-1"
+    return "nothing measured"
+
+
+def _figures(record: dict[str, Any], performance: dict[str, Any]) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    if performance["metric"]["value"] is not None:
+        table.add_row("metric", f"{performance['metric']['name']}: {performance['metric']['how']}")
+    if statistics := performance["statistics"]:
+        latency = statistics["latency_ms"]
+        shown = [name for name in ("min", "mean", "p50", "p90", "p99", "max") if name in latency]
+        row = "  ".join(f"{name} {latency[name]:.3f}" for name in shown)
+        table.add_row("latency (ms)", row)
+        table.add_row(
+            "run",
+            f"{statistics['query_count']:,} queries, {statistics['sample_count']:,} samples "
+            f"in {statistics['duration_s']:.2f} s; "
+            f"{_number(statistics['completed_samples_per_s'])} samples/s completed",
+        )
+        if statistics["batch_size_mean"]:
+            mean, most = statistics["batch_size_mean"], statistics["batch_size_max"]
+            table.add_row("batch size", f"mean {mean:.2f}, max {most}")
+        if late := statistics["wake_late_us"]:
+            row = f"p50 {late['p50']:.1f}, p99 {late['p99']:.1f}, max {late['max']:.1f}"
+            table.add_row("generator late (us)", row)
+    if search := record["search"]:
+        facts = []
+        if "unloaded_ms" in search:
+            facts.append(f"unloaded latency {search['unloaded_ms']:.2f} ms")
+        if search.get("ceiling_qps"):
+            facts.append(f"offline {search['ceiling_qps']:.4g} samples/s")
+        facts.append(f"{len(search['probes'])} probes")
+        if "reason" in search:
+            facts.append(search["reason"])
+        table.add_row("search", "; ".join(facts))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f}"
+
+
+def _constraints(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("constraint", "required", "measured", "", "hint"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        mark = Text("met", style="green") if row["passed"] else Text("MISSED", style="red")
+        table.add_row(row["name"], row["required"], row["measured"], mark, row["hint"])
+    return table
+
+
+def _accuracy(accuracy: dict[str, Any]) -> RenderableType:
+    quality, target = accuracy["quality"], accuracy["target"]
+    table = Table.grid(padding=(0, 2))
+    table.add_row(
+        "top-1",
+        f"{quality['value']:.3f} % ({quality['correct']:,} of {quality['count']:,}; "
+        f"95 % interval {quality['low']:.2f} to {quality['high']:.2f} %)",
+    )
+    met = Text("met", style="green") if target["passed"] else Text("MISSED", style="red")
+    table.add_row(
+        "target",
+        Text.assemble(
+            f">= {target['required_percent']:.3f} % = {target['ratio']:.0%} of FP32's "
+            f"{target['reference_percent']:.3f} %, measured on the same data  ",
+            met,
+        ),
+    )
+    return table
+
+
+def comparison(records: Sequence[dict[str, Any]]) -> Table:
+    """One row a benchmark, in the order they ran."""
+    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
+    for column in ("model", "scenario", "sut", "precision", "result", "p50 ms", "p99 ms"):
+        table.add_column(column, justify="right" if column.endswith("ms") else "left")
+    for column in ("top-1 %", "verdict", "why not"):
+        table.add_column(column, overflow="fold")
+    for record in records:
+        performance = record["performance"] or {}
+        latency = (performance.get("statistics") or {}).get("latency_ms", {})
+        missed = [row["name"] for row in performance.get("constraints", []) if not row["passed"]]
+        quality = (record["accuracy"] or {}).get("quality")
+        table.add_row(
+            *names_of(record),
+            metric_text(record),
+            *(f"{latency[p]:.3f}" if p in latency else "-" for p in ("p50", "p99")),
+            f"{quality['value']:.2f}" if quality else "-",
+            Text(str(record["verdict"]), style=STYLES.get(record["verdict"], "yellow")),
+            ", ".join(missed) or (record["message"] or ""),
+        )
+    return table
+
+
+def show(renderable: RenderableType) -> None:
+    """Print to stdout, as wide as the terminal; elsewhere wide enough for every table."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=200)
+    console.print(renderable)

@@ -1,0 +1,38 @@
+"""The end of a sweep: one table over all its jobs, whichever process ran them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+
+class SweepSummary(Callback):
+    """Hydra callback: gather the jobs' records from the sweep folder, print and save a table."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Print the comparison and write summary.csv into the sweep folder."""
+        from engine.report.summary import comparison, show
+        from multirun.summary import rows, write_csv
+
+        folder = Path(config.hydra.sweep.dir)
+        records = read_records(folder)
+        if not records:
+            return
+        show(comparison(records))
+        write_csv(folder / "summary.csv", rows(records))
+        print(f"summary: {folder / 'summary.csv'}")
+
+
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """The records of a sweep's jobs, in the order of their numbers."""
+    files = sorted(folder.glob("*/result.json"), key=_job_number)
+    return [json.loads(file.read_text()) for file in files]
+
+
+def _job_number(file: Path) -> tuple[int, str]:
+    number, _, rest = file.parent.name.partition("_")
+    return (int(number) if number.isdigit() else 10**9, rest)

@@ -1,0 +1,42 @@
+"""What machine and software a result was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+import psutil
+
+PACKAGES = ("numpy", "onnx", "onnxruntime", "scipy", "hydra-core", "mlflow")
+
+
+def describe() -> dict[str, Any]:
+    """Processor, memory, system and versions; ``load_1min`` is the machine's load beforehand."""
+    from cpuinfo import get_cpu_info
+
+    cpu = get_cpu_info()
+    wanted = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd")
+    return {
+        "processor": cpu.get("brand_raw") or platform.processor() or "unknown",
+        "architecture": platform.machine(),
+        "physical_cores": psutil.cpu_count(logical=False),
+        "logical_cores": psutil.cpu_count(),
+        "usable_logical_cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else psutil.cpu_count(),
+        "instruction_sets": sorted(set(wanted) & set(cpu.get("flags", []))),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "load_1min": round(psutil.getloadavg()[0], 2),
+        "operating_system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

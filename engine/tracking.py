@@ -1,0 +1,195 @@
+"""Logging a finished record to MLflow. A failure here warns and loses nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from engine.config import Config
+from engine.record import FILE, LOG_FILE, Json
+from engine.report.plots import latency_plot, search_plot
+
+DEFAULT_STORE = Path("runs/mlflow.db")
+VALUE_LIMIT = 6000
+
+
+class Tracker(Protocol):
+    """Where records go besides their own folder."""
+
+    def connect(self) -> None:
+        """Reach the store, before anything is timed."""
+
+    def log(self, record: Json, folder: Path) -> str | None:
+        """Log a finished record; what to tell the user of it."""
+
+
+class NoTracker:
+    """Nothing besides the folder."""
+
+    def connect(self) -> None:
+        """Nothing to reach."""
+
+    def log(self, record: Json, folder: Path) -> None:
+        """Nothing to log."""
+
+
+class MlflowTracker:
+    """MLflow: one run for the benchmark, a nested one for each probe of its search."""
+
+    def __init__(self, config: Config, warn: Callable[[str], None]) -> None:
+        self.uri = config.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or _local_store()
+        self.experiment = config.tracking.experiment or (
+            f"{config.model.name}/{config.scenario.name}"
+        )
+        self._warn = warn
+        self._experiment_id: str | None = None
+
+    def connect(self) -> None:
+        """Open the store and the experiment; a failure is said and ends the tracking."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._experiment_id = self._open()
+        except Exception as error:  # any backend, any driver: a result must not depend on it
+            self._warn(
+                f"MLflow at {_without_secret(self.uri)} cannot be reached, this run is not "
+                f"tracked: {type(error).__name__}: {str(error).splitlines()[0]}"
+            )
+
+    def _open(self) -> str:
+        # MLflow would report its use over the network from a thread of its own.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        import mlflow
+
+        for name in ("mlflow", "alembic"):  # after the import, which sets levels of its own
+            logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        mlflow.set_tracking_uri(self.uri)
+        found = mlflow.get_experiment_by_name(self.experiment)
+        if found is not None:
+            return str(found.experiment_id)
+        local = self.uri.startswith("sqlite:///")
+        store = Path(self.uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts"
+        return str(
+            mlflow.create_experiment(
+                self.experiment, artifact_location=store.as_uri() if local else None
+            )
+        )
+
+    def log(self, record: Json, folder: Path) -> str | None:
+        """Log parameters, metrics, pictures, config and result."""
+        if self._experiment_id is None:
+            return None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._log(record, folder)
+        except Exception as error:
+            self._warn(
+                f"MLflow did not take this run ({type(error).__name__}: "
+                f"{str(error).splitlines()[0]}); it is complete in {folder / FILE}"
+            )
+            return None
+        return f"{self.experiment} at {_without_secret(self.uri)}"
+
+    def _log(self, record: Json, folder: Path) -> None:
+        import mlflow
+        from mlflow.entities import Metric, Param, RunTag
+
+        assert self._experiment_id is not None
+        client = mlflow.MlflowClient(self.uri)
+        name = f"{record['sut']['name']} {record['config']['precision']['name']}"
+        parent = client.create_run(self._experiment_id, run_name=name, tags=_tags(record))
+        run_id = parent.info.run_id
+        params = [Param(key, str(value)[:VALUE_LIMIT]) for key, value in _flat(record["config"])]
+        client.log_batch(run_id, params=params)
+        now = parent.info.start_time
+        metrics = [Metric(key, value, now, 0) for key, value in metrics_of(record).items()]
+        client.log_batch(run_id, metrics=metrics)
+        for figure, draw in (("latency_cdf.png", latency_plot), ("search.png", search_plot)):
+            if (picture := draw(record)) is not None:
+                client.log_figure(run_id, picture, figure)
+        for file in (FILE, LOG_FILE, ".hydra/config.yaml", ".hydra/overrides.yaml"):
+            if (folder / file).is_file():
+                client.log_artifact(run_id, str(folder / file))
+        for number, probe in enumerate((record["search"] or {}).get("probes", [])):
+            child = client.create_run(
+                self._experiment_id,
+                run_name=f"{probe['kind']}_{number:02}_qps{probe['rate_qps']:.4g}",
+                tags={"mlflow.parentRunId": run_id},
+            ).info.run_id
+            word = "passed" if probe["passed"] else "failed"
+            figures = {k: v for k, v in probe.items() if isinstance(v, int | float)}
+            client.log_batch(
+                child,
+                metrics=[Metric(k, float(v), now, 0) for k, v in figures.items()],
+                tags=[RunTag("verdict", word), RunTag("kind", probe["kind"])],
+            )
+            client.set_terminated(child)
+        client.set_terminated(run_id, status="FINISHED" if record["finished"] else "FAILED")
+
+
+def tracker_for(config: Config, warn: Callable[[str], None]) -> Tracker:
+    """The tracker that the config names."""
+    return NoTracker() if config.tracking.kind == "none" else MlflowTracker(config, warn)
+
+
+def metrics_of(record: Json) -> dict[str, float]:
+    """The record's figures under names that MLflow takes, each with its unit."""
+    figures: dict[str, float | None] = {}
+    if performance := record["performance"]:
+        metric, statistics = performance["metric"], performance["statistics"] or {}
+        figures[metric["name"]] = metric["value"]
+        for name, value in statistics.get("latency_ms", {}).items():
+            figures[f"latency_{name}_ms"] = value
+        for name in ("completed_samples_per_s", "duration_s", "query_count", "batch_size_mean"):
+            figures[name] = statistics.get(name)
+        for name, value in statistics.get("wake_late_us", {}).items():
+            figures[f"wake_late_{name}_us"] = value
+    if search := record["search"]:
+        figures["peak_qps"] = search.get("best_qps")
+        figures["unloaded_latency_ms"] = search.get("unloaded_ms")
+        figures["offline_ceiling_qps"] = search.get("ceiling_qps")
+    if accuracy := record["accuracy"]:
+        figures["top1_percent"] = accuracy["quality"]["value"]
+        figures["top1_fp32_percent"] = accuracy["target"]["reference_percent"]
+    return {name: float(value) for name, value in figures.items() if value is not None}
+
+
+def _tags(record: Json) -> dict[str, str]:
+    config = record["config"]
+    return {
+        "verdict": str(record["verdict"]),
+        "conformant": str(record["conformant"]),
+        "rules": config["rules"]["name"],
+        "model": config["model"]["name"],
+        "scenario": config["scenario"]["name"],
+        "sut": record["sut"]["name"],
+        "precision": config["precision"]["name"],
+        "command": record["command"],
+    }
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif f"{prefix}{key}" == "tracking.uri" and value is not None:
+            yield f"{prefix}{key}", _without_secret(str(value))
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _local_store() -> str:
+    DEFAULT_STORE.parent.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{DEFAULT_STORE.absolute()}"
+
+
+def _without_secret(uri: str) -> str:
+    """The URI without what stands between // and @."""
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

@@ -1,0 +1,103 @@
+"""From a composed config to ``Config``, or to one message that says which key is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from engine import config as schema
+from engine.errors import ConfigError
+from engine.fields import check
+
+# The classes of each group; where there are several, the group's key ``kind`` chooses.
+GROUPS: dict[str, dict[str, type]] = {
+    "model": {"": schema.Model},
+    "dataset": {"": schema.Dataset},
+    "scenario": {"": schema.Scenario},
+    "sut": {"onnxruntime": schema.OnnxRuntimeSut, "null": schema.NullSut},
+    "precision": {"": schema.Precision},
+    "rules": {"": schema.Rules},
+    "search": {"": schema.Search},
+    "tracking": {"": schema.Tracking},
+}
+
+
+def validate(composed: DictConfig) -> schema.Config:
+    """The benchmark that ``composed`` describes.
+
+    Raises ConfigError for an unknown key, a wrong type, a value out of range, a missing value
+    or an interpolation that leads nowhere.
+    """
+    try:
+        tree = OmegaConf.to_container(composed, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"The config cannot be resolved: {_first_line(error)}") from error
+    assert isinstance(tree, dict)
+    plain = {field.name for field in dataclasses.fields(schema.Config)} - set(GROUPS)
+    for key in set(tree) - plain - set(GROUPS):
+        raise ConfigError(_unknown(str(key), "the config", sorted(plain | set(GROUPS))))
+    groups = {name: _group(name, tree.get(name)) for name in GROUPS}
+    mode = tree.get("mode")
+    if mode not in schema.MODES:
+        raise ConfigError(
+            f"mode={mode} is not allowed: it must be one of {', '.join(schema.MODES)}."
+        )
+    cache_dir = tree.get("cache_dir")
+    if cache_dir is not None and not isinstance(cache_dir, str):
+        raise ConfigError(f"cache_dir={cache_dir} is not allowed: it must be a folder or null.")
+    return schema.Config(mode=str(mode), cache_dir=cache_dir, **groups)
+
+
+def _group(name: str, node: object) -> Any:
+    if not isinstance(node, Mapping):
+        raise ConfigError(f"The config has no {name}: choose one with {name}=NAME.")
+    classes = GROUPS[name]
+    kind = "" if "" in classes else str(node.get("kind"))
+    if kind not in classes:
+        raise ConfigError(
+            f"{name}.kind={kind} is not allowed: it must be one of {', '.join(classes)}."
+        )
+    try:
+        typed = _writable(OmegaConf.structured(classes[kind]))
+        built = OmegaConf.to_object(OmegaConf.merge(typed, OmegaConf.create(dict(node))))
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{name}.{error.full_key} is missing: set it to a value.") from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(name, node, classes[kind], error)) from error
+    check(built, name)
+    return built
+
+
+def _writable(node: DictConfig) -> DictConfig:
+    """OmegaConf locks the nodes of frozen dataclasses; until they are built, they may change."""
+    OmegaConf.set_readonly(node, None)
+    for key in node:
+        if not OmegaConf.is_missing(node, key) and isinstance(node[key], DictConfig):
+            _writable(node[key])
+    return node
+
+
+def _explain(name: str, node: Mapping[str, Any], cls: type, error: OmegaConfBaseException) -> str:
+    path = str(error.full_key or "")
+    value: Any = OmegaConf.select(OmegaConf.create(dict(node)), path) if path else node
+    if "not in" in _first_line(error):
+        parent, _, key = path.rpartition(".")
+        owner = OmegaConf.select(OmegaConf.structured(cls), parent) if parent else None
+        keys = list(owner) if owner is not None else [f.name for f in dataclasses.fields(cls)]
+        return _unknown(key, f"{name}.{parent}" if parent else name, keys)
+    return f"{name}.{path}={value} is not allowed: {_first_line(error)}."
+
+
+def _unknown(key: str, where: str, keys: list[str]) -> str:
+    near = difflib.get_close_matches(key, keys, n=1)
+    suggestion = f" Did you mean {near[0]}?" if near else ""
+    return f"{key} is not a key of {where}.{suggestion} Its keys: {', '.join(map(str, keys))}."
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".")

@@ -1,0 +1,71 @@
+"""The progress line, on a terminal and elsewhere."""
+
+import io
+import time
+
+from rich.console import Console
+
+from engine.report.progress import Reporter, line
+from loadgen import run
+
+
+def slow(batch):
+    time.sleep(0.001)
+    batch.complete(batch.indices)
+
+
+def lines_of(asked, library, sut):
+    seen = []
+    run(asked, library, sut, lambda progress: seen.append(line("server", progress)))
+    return seen
+
+
+def test_the_line_says_where_a_run_stands(settings, library, scripted_sut):
+    seen = lines_of(settings(min_duration_ms=500), library, scripted_sut(answer=slow))
+    for word in ("server", "issued ", "done ", "outstanding ", "recent p99 ", " ms", "ETA "):
+        assert word in seen[-1]
+
+
+def test_a_closed_loop_estimates_by_its_duration(settings, library, scripted_sut):
+    asked = settings("single_stream", min_duration_ms=500)
+    seen = lines_of(asked, library, scripted_sut(answer=slow))
+    assert "ETA 0 s" in seen[-1]
+
+
+def test_offline_estimates_by_its_speed(settings, library, scripted_sut):
+    asked = settings("offline", min_sample_count=400)
+    seen = lines_of(asked, library, scripted_sut(answer=slow))
+    assert "ETA" in seen[-1]
+    assert "recent" not in seen[-1]
+
+
+def test_lines_stay_where_there_is_no_terminal(settings, library, scripted_sut, monkeypatch):
+    monkeypatch.setattr("engine.report.progress.PLAIN_INTERVAL_S", 0.1)
+    file = io.StringIO()
+    with Reporter(Console(file=file, force_terminal=False, width=200)) as reporter:
+        reporter.say("building")
+        reporter.warn("the store is gone")
+        watch = reporter.follow("server", None)
+        run(settings(min_duration_ms=500), library, scripted_sut(answer=slow), watch)
+    text = file.getvalue()
+    assert "building\n" in text
+    assert "warning: the store is gone\n" in text
+    assert text.count("outstanding") >= 2
+    assert "\x1b" not in text
+
+
+def test_a_terminal_gets_one_line_that_goes_away(settings, library, scripted_sut):
+    file = io.StringIO()
+    with Reporter(Console(file=file, force_terminal=True, width=120)) as reporter:
+        watch = reporter.follow("server", None)
+        run(settings(min_duration_ms=500), library, scripted_sut(answer=slow), watch)
+    text = file.getvalue()
+    assert "outstanding" in text
+    assert text.endswith("\x1b[2K") or "\x1b[2K" in text.rpartition("outstanding")[2]
+
+
+def test_the_watch_behind_it_still_decides(settings, library, null_sut):
+    with Reporter(Console(file=io.StringIO())) as reporter:
+        watch = reporter.follow("server", lambda progress: progress.completed > 10)
+        log = run(settings(min_duration_ms=20_000), library, null_sut, watch)
+    assert log.ending == "stopped"

@@ -1,0 +1,231 @@
+"""The program as its users meet it: results, exit codes and messages."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+
+@pytest.mark.parametrize("scenario", ["single_stream", "multi_stream", "offline"])
+def test_a_valid_run_ends_with_0_and_leaves_its_record(engine, scenario):
+    ended = engine("sut=null", f"scenario={scenario}")
+    assert ended.code == 0, ended.err
+    record = ended.record
+    assert (record["verdict"], record["finished"], record["exit_code"]) == ("VALID", True, 0)
+    assert "VALID" in ended.out
+    assert record["command"].startswith("python -m engine ")
+    assert "sut=null" in record["command"].replace("'", "")
+    assert record["deviations"], "a quick run must say that it is not conformant"
+    assert "Not a rule-conformant result" in ended.out
+
+
+def test_the_peak_is_found_confirmed_and_recorded(engine):
+    ended = engine("sut=null", "scenario=server", "sut.delay_us=500", "scenario.bound_ms=20")
+    assert ended.code == 0, ended.out + ended.err
+    search = ended.record["search"]
+    assert search["best_qps"] == search["probes"][-1]["rate_qps"]
+    assert search["probes"][-1]["kind"] == "confirm"
+    assert search["probes"][-1]["passed"]
+    # A sleep of 0.5 ms and its overhead: some hundred to two thousand queries a second.
+    assert 100 < search["best_qps"] < 2000
+    assert f"peak {search['best_qps']:.4g} queries/s" in ended.out
+
+
+def test_figures_in_the_record_can_be_recomputed_from_its_arrays(engine):
+    ended = engine("sut=null", "scenario=server", "search=none", "scenario.target_qps=3000")
+    (file,) = ended.folder.glob("runs/**/run_log.npz")
+    with np.load(file, allow_pickle=False) as log:
+        latency_ms = np.sort(log["completed_ns"] - log["scheduled_ns"]) / 1e6
+    statistics = ended.record["performance"]["statistics"]
+    assert statistics["query_count"] == len(latency_ms)
+    assert statistics["latency_ms"]["p99"] == latency_ms[int(0.99 * len(latency_ms))]
+
+
+def test_a_bound_that_cannot_be_met_is_said_within_seconds(engine):
+    began = time.monotonic()
+    ended = engine("sut=null", "scenario=server", "sut.delay_us=50000", "scenario.bound_ms=10")
+    assert ended.code == 2
+    assert time.monotonic() - began < 20
+    assert "cannot be met at any rate" in ended.out
+    assert "times too slow" in ended.out
+    assert ended.record["verdict"] == "INVALID"
+    assert ended.record["search"]["unloaded_ms"] > 50
+
+
+def test_a_rate_beyond_the_system_is_invalid(engine):
+    ended = engine(
+        "sut=null",
+        "sut.delay_us=10000",
+        "scenario=server",
+        "search=none",
+        "scenario.target_qps=2000",
+        "scenario.bound_ms=20",
+    )
+    assert ended.code == 2
+    missed = [r["name"] for r in ended.record["performance"]["constraints"] if not r["passed"]]
+    assert "p99_latency" in missed
+    assert "MISSED" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["model=mobilnet"], ["mobilnet", "mobilenet", "resnet50"]),
+        (["sut.thread=1"], ["sut.thread"]),
+        (["+sut.thread=1"], ["thread is not a key of sut", "Did you mean threads?"]),
+        (["sut.threads=0"], ["sut.threads=0", "at least 1"]),
+        (["mode=fast"], ["mode=fast", "performance, accuracy, both"]),
+        (["scenario=server", "search=none"], ["scenario.target_qps=QPS"]),
+        (["model.name=mine", "sut=null"], ["scenario.bound_ms=MILLISECONDS"]),
+        (["model=onnx", "scenario=offline"], ["model.path=FILE.onnx"]),
+        (["model=onnx", "model.path=absent.onnx", "scenario=offline"], ["absent.onnx"]),
+        (["model.weights=absent.npz"], ["absent.npz"]),
+        (["dataset=imagenet", "dataset.path=absent"], ["absent"]),
+        (["sut=null", "mode=accuracy"], ["sut=null has no answers"]),
+    ],
+)
+def test_a_mistake_ends_with_3_and_one_message(engine, arguments, words):
+    ended = engine(*arguments)
+    assert ended.code == 3
+    for word in words:
+        assert word in ended.err
+    assert "Traceback" not in ended.err
+
+
+def failing_network(path):
+    """Looks a row up by the sample's first pixel, which lies outside the table."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    value = helper.make_tensor_value_info
+    initialisers = [
+        numpy_helper.from_array(np.zeros((1, 3), np.float32), "table"),
+        numpy_helper.from_array(np.array([1, 2, 3]), "axes"),
+        numpy_helper.from_array(np.float32(1e6), "far"),
+    ]
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["top"], keepdims=0, axes=[1, 2, 3]),
+        helper.make_node("Abs", ["top"], ["size"]),
+        helper.make_node("Add", ["size", "far"], ["number"]),
+        helper.make_node("Cast", ["number"], ["row"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "row"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "fails",
+        [value("x", TensorProto.FLOAT, ["n", 3, 224, 224])],
+        [value("y", TensorProto.FLOAT, ["n", 3])],
+        [initialisers[0], initialisers[2]],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    onnx.save(model, str(path))
+
+
+def test_a_system_that_fails_ends_with_4_and_its_reason(engine, tmp_path):
+    failing_network(tmp_path / "fails.onnx")
+    ended = engine("model=onnx", "model.path=fails.onnx", "scenario=single_stream")
+    assert ended.code == 4, ended.err
+    assert "Gather" in ended.out + ended.err
+    record = ended.record
+    assert record["verdict"] == "FAILED"
+    assert record["finished"] is False
+
+
+def test_a_sweep_ends_with_one_table_and_the_gravest_code(engine):
+    ended = engine(
+        "-m",
+        "sut=null",
+        "scenario=single_stream,multi_stream,server,offline",
+        "search=none",
+        "scenario.target_qps=50000",
+        "scenario.bound_ms=0.0005",
+    )
+    assert ended.code == 2
+    (file,) = ended.folder.glob("runs/sweep_*/summary.csv")
+    with file.open() as opened:
+        rows = list(csv.DictReader(opened))
+    assert [row["scenario"] for row in rows] == [
+        "single_stream",
+        "multi_stream",
+        "server",
+        "offline",
+    ]
+    assert [row["verdict"] for row in rows] == ["VALID", "VALID", "INVALID", "VALID"]
+    table = ended.out.rpartition("verdict")[2]
+    assert table.count("VALID") == 4
+    assert "p99_latency" in table
+
+
+def test_a_sweep_goes_on_after_a_job_that_cannot_start(engine):
+    ended = engine("-m", "sut=null", "scenario=offline", "mode=accuracy,performance")
+    assert ended.code == 3
+    assert ended.out.count("FAILED") == 1
+    assert "VALID" in ended.out
+
+
+def process(tmp_path, cache, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "engine", "tracking=none", "dataset.count=8", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "TAILBOUND_CACHE": str(cache)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_ctrl_c_ends_with_130_and_keeps_what_was_measured(tmp_path, shared_cache):
+    import json
+
+    running = process(tmp_path, shared_cache, "sut=null", "scenario=single_stream")
+    end = time.monotonic() + 60
+    while not list(tmp_path.glob("runs/**/result.json")) and time.monotonic() < end:
+        time.sleep(0.1)
+    time.sleep(3)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130, out + err
+    assert "Traceback" not in err
+    (file,) = tmp_path.glob("runs/**/result.json")
+    record = json.loads(file.read_text())
+    assert (record["verdict"], record["finished"]) == ("INTERRUPTED", False)
+    assert record["performance"]["statistics"]["query_count"] > 100
+    assert file.with_name("run_log.npz").is_file()
+
+
+def test_it_runs_from_any_folder_and_refuses_a_typo(tmp_path, shared_cache):
+    running = process(tmp_path, shared_cache, "scenario=ofline")
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 3
+    assert "offline" in err
+    assert out == ""
+
+
+def test_help_names_every_group_and_exit_code(engine):
+    ended = engine("--help", quickly=())
+    assert ended.code == 0
+    for word in ("model: mobilenet", "scenario: ", "sut: null, onnxruntime", "130 interrupted"):
+        assert word in ended.out
+
+
+def test_importing_the_command_line_loads_nothing_heavy():
+    heavy = [
+        "numpy",
+        "scipy",
+        "onnx",
+        "onnxruntime",
+        "mlflow",
+        "matplotlib",
+        "PIL",
+        "rich",
+        "loadgen",
+    ]
+    code = f"import sys, engine.app; print([m for m in {heavy} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

@@ -1,0 +1,91 @@
+"""Rules and overrides become settings."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from engine.errors import ConfigError
+from engine.paths import conf_dir
+from engine.plan import accuracy_settings, bound_ms, deviations, full_settings, quality_ratio
+from engine.validation import validate
+from loadgen import Mode, Scenario
+
+
+def configured(*overrides: str):
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return validate(compose("config", overrides=list(overrides)))
+
+
+def test_table_iii_bounds_of_the_paper():
+    assert bound_ms(configured("model=mobilenet")) == 10
+    assert bound_ms(configured("model=resnet50")) == 15
+
+
+def test_table_i_quality_targets_of_the_paper():
+    assert quality_ratio(configured("model=mobilenet")) == 0.98
+    assert quality_ratio(configured("model=resnet50")) == 0.99
+
+
+def test_edition_v4_0():
+    settings = full_settings(configured("model=resnet50", "rules=v4_0"), 100.0)
+    assert settings.min_duration_ms == 600_000
+    assert settings.min_query_count == 662
+    assert (settings.percentile, settings.bound_ms) == (99, 15)
+    offline = configured("model=resnet50", "rules=v4_0", "scenario=offline")
+    assert full_settings(offline, 100.0).min_sample_count == 24_576
+
+
+@pytest.mark.parametrize(
+    ("scenario", "percentile", "per_query"),
+    [("single_stream", 90, 1), ("multi_stream", 99, 8), ("server", 99, 1), ("offline", 99, 1)],
+)
+def test_scenarios_get_their_percentile_and_samples(scenario, percentile, per_query):
+    settings = full_settings(configured(f"scenario={scenario}"), 10.0)
+    assert settings.scenario is Scenario(scenario)
+    assert (settings.percentile, settings.samples_per_query) == (percentile, per_query)
+
+
+def test_the_user_overrides_the_rules_and_it_is_said():
+    config = configured(
+        "model=resnet50",
+        "rules=v4_0",
+        "scenario.min_duration_s=1",
+        "scenario.min_query_count=10",
+        "scenario.bound_ms=20",
+    )
+    settings = full_settings(config, 10.0)
+    assert (settings.min_duration_ms, settings.min_query_count) == (1000, 10)
+    assert settings.bound_ms == 20
+    found = " ".join(deviations(config, synthetic_data=True, reference_weights=False))
+    for word in ("min_duration_s=1", "min_query_count=10", "bound_ms=20", "synthetic", "weights"):
+        assert word in found
+
+
+def test_a_conformant_config_deviates_in_nothing():
+    config = configured("model=resnet50", "rules=v4_0")
+    assert deviations(config, synthetic_data=False, reference_weights=True) == []
+
+
+def test_a_model_without_a_bound_is_told_how_to_give_one():
+    with pytest.raises(ConfigError, match=r"set scenario\.bound_ms=MILLISECONDS"):
+        bound_ms(configured("model.name=mine"))
+    assert bound_ms(configured("model.name=mine", "scenario=offline")) is None
+
+
+def test_contradicting_durations_are_refused():
+    config = configured("scenario.min_duration_s=10", "scenario.max_duration_s=5")
+    with pytest.raises(ConfigError, match="max_duration_ms"):
+        full_settings(config, 10.0)
+
+
+def test_an_accuracy_run_differs_only_in_its_mode():
+    config = configured()
+    assert accuracy_settings(config, 5.0).mode is Mode.ACCURACY
+    assert accuracy_settings(config, 5.0).target_qps == 5.0
+
+
+def test_rules_without_the_scenario_are_refused(tmp_path: Path):
+    config = configured("rules.scenarios.server.percentile=null")
+    with pytest.raises(ConfigError, match="has no scenario server"):
+        full_settings(config, 1.0)

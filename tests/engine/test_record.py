@@ -1,0 +1,40 @@
+"""The record is whole or absent, and says whether it is finished."""
+
+import json
+import os
+
+import pytest
+
+from engine.record import Record, write_atomically
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    write_atomically(path, b"old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_nothing_but_numbers_that_json_knows_goes_in(tmp_path, configured):
+    record = Record(tmp_path, configured(), "python -m engine")
+    record.data["performance"] = {"value": float("nan")}
+    with pytest.raises(ValueError, match="JSON compliant"):
+        record.save()
+
+
+def test_a_record_is_unfinished_until_it_is_finished(tmp_path, configured):
+    record = Record(tmp_path, configured(), "python -m engine")
+    record.save()
+    saved = json.loads((tmp_path / "result.json").read_text())
+    assert (saved["finished"], saved["verdict"]) == (False, None)
+    record.finish("INTERRUPTED", 130, "why")
+    saved = json.loads((tmp_path / "result.json").read_text())
+    assert (saved["finished"], saved["verdict"], saved["exit_code"]) == (False, "INTERRUPTED", 130)
+    record.finish("VALID", 0)
+    assert json.loads((tmp_path / "result.json").read_text())["finished"] is True

@@ -1,0 +1,70 @@
+"""The house stays as it was drawn: imports point one way, files stay small."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("engine", "evaluators", "loadgen", "multirun", "sut")
+ALLOWED = {
+    "engine": {"evaluators", "loadgen", "multirun", "sut"},
+    "evaluators": set(),
+    "loadgen": set(),
+    "multirun": {"loadgen"},
+    "sut": {"loadgen"},
+}
+MODULES = [file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py*"))]
+MODULES = [file for file in MODULES if file.suffix in (".py", ".pyx", ".pxd")]
+
+
+def imported(file: Path) -> set[str]:
+    """Top-level names a module imports; Cython is read by its import lines."""
+    if file.suffix == ".py":
+        tree = ast.walk(ast.parse(file.read_text()))
+        nodes = [node for node in tree if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = [
+            name
+            for node in nodes
+            for name in (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+            )
+        ]
+    else:
+        lines = [line.split() for line in file.read_text().splitlines()]
+        names = [words[1] for words in lines if words[:1] in (["import"], ["from"], ["cimport"])]
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_imports_point_one_way(file):
+    package = file.relative_to(ROOT).parts[0]
+    foreign = imported(file) & (set(PACKAGES) - {package})
+    assert foreign <= ALLOWED[package]
+    if package != "engine":
+        assert not imported(file) & {"hydra", "omegaconf", "mlflow"}
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_files_stay_small(file):
+    assert len(file.read_text().splitlines()) <= 400
+
+
+def test_every_package_is_shipped():
+    import tomllib
+
+    shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {
+        str(init.parent.relative_to(ROOT)).replace("/", ".")
+        for package in PACKAGES
+        for init in (ROOT / package).rglob("__init__.py")
+    }
+    assert found <= set(shipped)
+
+
+def test_the_architecture_test_sees_an_import():
+    assert "ast" in imported(Path(__file__))
+    assert sys.modules["ast"] is ast
