@@ -11,7 +11,7 @@ from loadgen._queries import Batch, Queries
 from loadgen.log import Ending, RunLog
 from loadgen.runner import Progress, run
 from loadgen.samples import LoadedSet, SampleLibrary
-from loadgen.settings import Mode, Scenario, Settings
+from loadgen.settings import Issue, Mode, Scenario, Settings
 from loadgen.sut import SystemUnderTest
 from loadgen.verdict import Constraint, Metric, Statistics, Verdict, judge
 
@@ -19,6 +19,7 @@ __all__ = (
     "Batch",
     "Constraint",
     "Ending",
+    "Issue",
     "LoadedSet",
     "Metric",
     "Mode",

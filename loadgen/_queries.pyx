@@ -17,6 +17,7 @@ import traceback
 
 import numpy as np
 
+from loadgen._traffic import keeps_responses, logged
 from loadgen.settings import Mode
 
 # How long a waiting thread sleeps before it looks whether the run was stopped.
@@ -45,19 +46,21 @@ cdef class Queries:
     def __cinit__(self, settings, Traffic traffic):
         self.settings, self.traffic = settings, traffic
         self.closed_loop = traffic.scheduled_ns is None
-        self.keeps_responses = settings.mode is Mode.ACCURACY
+        self.keeps_responses = keeps_responses(settings)
         self.per_query = traffic.samples_per_query
         samples = len(traffic.sample_index)
         bound_ns = int((settings.bound_ms or 9e12) * 1e6)
         self.tape = Tape(
-            samples, self.per_query, traffic.scheduled_ns, bound_ns, self.keeps_responses
+            samples, self.per_query, traffic.scheduled_ns, bound_ns, self._logged(samples)
         )
         self.min_duration_ns = int(settings.min_duration_ms * 1e6)
         self.max_duration_ns = int((settings.max_duration_ms or 9e12) * 1e6)
         self.min_queries = settings.min_query_count
         self.max_queries = settings.max_query_count or 2**62
         self.spin_ns = int(settings.spin_us * 1e3)
-        if self.keeps_responses:
+        if self.closed_loop and not traffic.endless:
+            self.max_queries = min(self.max_queries, samples // self.per_query)
+        if settings.mode is Mode.ACCURACY:
             self.min_queries = self.max_queries = samples // self.per_query
             self.min_duration_ns = 0
             self.max_duration_ns = 2**62
@@ -185,7 +188,7 @@ cdef class Queries:
 
     @property
     def responses(self):
-        """One response (or None) for each sample issued, in accuracy mode; else None."""
+        """One response (or None) for each sample issued, in a run that logs them; else None."""
         return self.tape.responses[: self.cursor.load()] if self.keeps_responses else None
 
     @property
@@ -300,7 +303,8 @@ cdef class Queries:
         """Double a closed loop's traffic. Nothing is outstanding, so arrays may move."""
         try:
             self.traffic.more(self.tape.total // self.per_query)
-            self.tape.lengthen(len(self.traffic.sample_index))
+            samples = len(self.traffic.sample_index)
+            self.tape.lengthen(samples, self._logged(samples))
             return True
         except Exception:
             self._first_error = self._first_error or traceback.format_exc()
@@ -336,6 +340,9 @@ cdef class Queries:
                 self.monitor.notify_all()
                 self.monitor.unlock()
 
+    def _logged(self, samples):
+        return logged(self.settings, samples) if self.keeps_responses else None
+
     cdef _note(self, error):
         if self._first_error is None:
             self._first_error = (
@@ -367,7 +374,7 @@ cdef class Batch:
     def complete(self, outputs=None):
         """Answer the whole batch; ``outputs`` has one response for each sample.
 
-        Responses are kept (copied) in accuracy mode only.
+        Responses are kept (copied) where the settings log them: all in accuracy mode.
         """
         cdef int64_t now = now_ns()
         if self.queries.keeps_responses:

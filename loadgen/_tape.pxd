@@ -16,9 +16,9 @@ cdef class Tape:
     cdef int32_t *lateness
     cdef uint8_t *status
     cdef atomic[int64_t] done, failed, over_bound, repeated, unknown
-    cdef object scheduled_ns, taken_ns, completed_ns, lateness_ns, statuses, responses
+    cdef object scheduled_ns, taken_ns, completed_ns, lateness_ns, statuses, responses, logged
 
-    cdef lengthen(self, int64_t total)
+    cdef lengthen(self, int64_t total, logged)
     cdef void take(self, int64_t begin, int64_t end, int64_t at) noexcept nogil
     cdef void wake(self, int64_t late) noexcept nogil
     cdef int64_t answer(

@@ -16,20 +16,20 @@ cdef class Tape:
     """Times and states of the samples of a run; times in ns after its start, -1 for none.
 
     ``scheduled_ns``: int64[queries], or None for a closed loop, whose times it will record.
-    ``keeps_responses``: whether ``keep`` is going to be called.
+    ``logged``: bool[samples], whose responses are kept, or None.
     """
 
-    def __cinit__(self, int64_t samples, int per_query, scheduled_ns, bound_ns, keeps_responses):
+    def __cinit__(self, int64_t samples, int per_query, scheduled_ns, bound_ns, logged):
         self.per_query, self.bound_ns = per_query, bound_ns
         waits = 1 if scheduled_ns is None else len(scheduled_ns)
         self.lateness_ns = np.zeros(waits, np.int32)
         self.scheduled_ns = np.empty(0, np.int64) if scheduled_ns is None else scheduled_ns
         self.taken_ns = self.completed_ns = np.empty(0, np.int64)
         self.statuses = np.empty(0, np.uint8)
-        self.responses = [None] * samples if keeps_responses else None
-        self.lengthen(samples)
+        self.responses = None if logged is None else []
+        self.lengthen(samples, logged)
 
-    cdef lengthen(self, int64_t total):
+    cdef lengthen(self, int64_t total, logged):
         """Make room for ``total`` samples and keep what is recorded."""
         def longer(array, int64_t length, fill):
             return np.concatenate([array, np.full(length - len(array), fill, array.dtype)])
@@ -44,7 +44,9 @@ cdef class Tape:
         cdef uint8_t[::1] status = self.statuses
         self.scheduled, self.taken, self.completed = &scheduled[0], &taken[0], &completed[0]
         self.lateness, self.status = &lateness[0], &status[0]
-        self.total = total
+        self.total, self.logged = total, logged
+        if logged is not None:
+            self.responses += [None] * (total - len(self.responses))
 
     cdef void take(self, int64_t begin, int64_t end, int64_t at) noexcept nogil:
         """Samples ``begin`` to ``end`` were handed out."""
@@ -88,11 +90,14 @@ cdef class Tape:
         return fresh
 
     cdef keep(self, const int64_t[:] ids, outputs):
-        """Copy the responses: the system under test may use its buffers again."""
+        """Copy the logged responses: the system under test may use its buffers again."""
         cdef Py_ssize_t i
+        cdef const unsigned char[::1] logged = self.logged.view(np.uint8)
         if outputs is None or len(outputs) != ids.shape[0]:
             got = "none" if outputs is None else str(len(outputs))
-            raise ValueError(f"accuracy mode needs {ids.shape[0]} responses, got {got}")
+            raise ValueError(f"a logged run needs {ids.shape[0]} responses, got {got}")
         for i in range(ids.shape[0]):
-            if 0 <= ids[i] < self.total and self.responses[ids[i]] is None:
+            if not 0 <= ids[i] < self.total or not logged[ids[i]]:
+                continue
+            if self.responses[ids[i]] is None:
                 self.responses[ids[i]] = np.array(outputs[i])

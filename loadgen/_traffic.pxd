@@ -8,3 +8,4 @@ cdef class Traffic:
     cdef readonly int samples_per_query
     cdef Engine _sample_rng
     cdef bint _endless
+    cdef Py_ssize_t _same

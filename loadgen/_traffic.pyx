@@ -6,11 +6,11 @@ sample indices and, for server, the schedule to the nanosecond.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from loadgen._rng cimport Engine, below, exponential, seed, shuffle
+from loadgen._rng cimport Engine, below, canonical, exponential, seed, shuffle
 
 import numpy as np
 
-from loadgen.settings import Mode, Scenario
+from loadgen.settings import Issue, Mode, Scenario
 
 
 cdef class Traffic:
@@ -30,12 +30,15 @@ cdef class Traffic:
         """Lengthen ``sample_index`` by ``queries`` further queries of the same sequence."""
         if not self._endless:
             raise ValueError("this traffic has a fixed length")
-        fresh = _random_queries(self, queries)
+        fresh = _drawn_queries(self, queries)
         self.sample_index = np.concatenate([self.sample_index, fresh])
 
 
-cdef _random_queries(Traffic traffic, Py_ssize_t queries):
-    """int32[queries * samples_per_query]: each query a uniform start and its neighbours."""
+cdef _drawn_queries(Traffic traffic, Py_ssize_t queries):
+    """int32[queries * samples_per_query]: each query a uniform start and its neighbours.
+
+    With ``_same`` set, every query starts there, and nothing is drawn.
+    """
     cdef int per_query = traffic.samples_per_query
     cdef int64_t[::1] loaded = traffic.loaded
     cdef Py_ssize_t span = len(traffic.loaded) - (per_query - 1)
@@ -43,7 +46,9 @@ cdef _random_queries(Traffic traffic, Py_ssize_t queries):
     cdef Py_ssize_t query, start
     cdef int sample
     for query in range(queries):
-        start = below(&traffic._sample_rng, <uint32_t> span)
+        start = traffic._same
+        if start < 0:
+            start = below(&traffic._sample_rng, <uint32_t> span)
         for sample in range(per_query):
             index[query * per_query + sample] = <int32_t> loaded[start + sample]
     return np.asarray(index)
@@ -52,20 +57,23 @@ cdef _random_queries(Traffic traffic, Py_ssize_t queries):
 def loaded_sets(settings, int total_count, int performance_count):
     """The sets of samples to load, one after the other: a list of int64[m].
 
-    Performance mode loads a permutation of the first ``performance_count`` samples; accuracy
-    mode cuts a permutation of them all into sets of that size. Multi-stream repeats a set's
-    first samples at its end, so that a query may start at any of them.
+    Performance mode loads one set of ``performance_count`` samples, by the v6 rule a
+    permutation of the first ones; accuracy mode cuts a permutation of them all into sets of that
+    size. Multi-stream repeats a set's first samples at its end, so that a query may start at any
+    of them.
     """
     cdef Engine rng
     cdef bint accuracy = settings.mode is Mode.ACCURACY
     cdef int size = min(performance_count, total_count)
-    cdef int32_t[::1] order = np.arange(total_count if accuracy else size, dtype=np.int32)
+    cdef bint all_samples = accuracy or settings.traffic == "v5"
+    cdef int32_t[::1] order = np.arange(total_count if all_samples else size, dtype=np.int32)
     seed(&rng, <uint64_t> settings.qsl_seed)
     shuffle(&rng, &order[0], order.shape[0])
     samples = np.asarray(order).astype(np.int64)
     cdef int wrap = settings.samples_per_query - 1
     cut = [samples[i : i + size] for i in range(0, len(samples), size)]
-    return [np.concatenate([part, np.resize(part, wrap)]) for part in cut]
+    sets = [np.concatenate([part, np.resize(part, wrap)]) for part in cut]
+    return sets if accuracy else sets[:1]
 
 
 def generate(settings, loaded, Py_ssize_t closed_loop_queries=65536):
@@ -74,6 +82,7 @@ def generate(settings, loaded, Py_ssize_t closed_loop_queries=65536):
     ``closed_loop_queries``: how many queries a closed loop is given at first.
     """
     cdef Traffic traffic = Traffic.__new__(Traffic)
+    traffic._same = -1
     traffic.loaded = np.ascontiguousarray(loaded, dtype=np.int64)
     traffic.samples_per_query = settings.samples_per_query
     seed(&traffic._sample_rng, <uint64_t> settings.sample_index_seed)
@@ -81,43 +90,112 @@ def generate(settings, loaded, Py_ssize_t closed_loop_queries=65536):
         traffic.sample_index = _offline_index(settings, traffic)
         traffic.samples_per_query = len(traffic.sample_index)
         traffic.scheduled_ns = np.zeros(1, dtype=np.int64)
-    elif settings.mode is Mode.ACCURACY:
-        traffic.sample_index = _each_once(traffic)
+        return traffic
+    order = _query_order(traffic)
+    if settings.mode is Mode.ACCURACY or settings.issue is Issue.UNIQUE:
+        traffic.sample_index = _neighbours(traffic, order)
         if settings.scenario is Scenario.SERVER:
-            traffic.scheduled_ns = _poisson_count(settings, len(traffic.sample_index))
-    elif settings.scenario is Scenario.SERVER:
-        _skip_unused_orders(settings, traffic)
-        traffic.scheduled_ns = _poisson(settings)
-        traffic.sample_index = _random_queries(traffic, len(traffic.scheduled_ns))
+            traffic.scheduled_ns = _poisson_count(settings, len(order))
+    elif settings.issue is Issue.EQUAL:
+        _equal_issue(settings, traffic)
     else:
-        _skip_unused_orders(settings, traffic)
-        queries = max(closed_loop_queries, settings.min_query_count)
-        if settings.max_query_count is not None:
-            queries = min(queries, settings.max_query_count)
-        traffic._endless = settings.max_query_count is None or queries < settings.max_query_count
-        traffic.sample_index = _random_queries(traffic, queries)
+        # The official one draws these permutations too, whether it uses them or not.
+        _permutations(traffic, settings.min_query_count)
+        _drawn_issue(settings, traffic, closed_loop_queries)
     return traffic
 
 
-cdef _each_once(Traffic traffic):
-    """int32: the loaded samples in a shuffled order of queries, each sample once."""
+def logged(settings, Py_ssize_t samples):
+    """bool[samples]: whose responses are kept, in issue order.
+
+    All in accuracy mode; in performance mode a share of them, drawn from a generator that, as in
+    the official one, always starts alike and is shifted by ``accuracy_log_seed``.
+    """
+    cdef Engine rng, shift
+    cdef Py_ssize_t i
+    cdef double offset, value
+    if settings.mode is Mode.ACCURACY:
+        return np.ones(samples, dtype=bool)
+    cdef double probability = _log_probability(settings)
+    cdef unsigned char[::1] kept = np.zeros(samples, dtype=np.uint8)
+    if probability > 0:
+        seed(&rng, 5489)
+        seed(&shift, <uint64_t> settings.accuracy_log_seed)
+        offset = canonical(&shift)
+        for i in range(samples):
+            value = canonical(&rng) + offset
+            kept[i] = (value - 1.0 if value >= 1.0 else value) <= probability
+    return np.asarray(kept).astype(bool)
+
+
+def keeps_responses(settings):
+    """Whether a run keeps any response."""
+    return settings.mode is Mode.ACCURACY or _log_probability(settings) > 0
+
+
+def _log_probability(settings):
+    if not settings.accuracy_log_sampling_target:
+        return settings.accuracy_log_probability
+    per_query = settings.samples_per_query
+    expected = int((settings.target_qps or 1.0) * settings.min_duration_ms / 1000) * per_query
+    least = settings.min_query_count * per_query
+    return min(1.0, settings.accuracy_log_sampling_target / max(expected, least, 1))
+
+
+cdef _query_order(Traffic traffic):
+    """int32: the places in the loaded set where disjoint queries start, shuffled."""
     cdef int per_query = traffic.samples_per_query
     cdef Py_ssize_t samples = len(traffic.loaded) - (per_query - 1)
     cdef int32_t[::1] starts = np.arange(0, samples, per_query, dtype=np.int32)
     shuffle(&traffic._sample_rng, &starts[0], starts.shape[0])
-    positions = np.asarray(starts)[:, None] + np.arange(per_query, dtype=np.int32)
+    return np.asarray(starts)
+
+
+def _neighbours(Traffic traffic, starts):
+    """int32: the samples of queries that start at these places of the loaded set."""
+    positions = starts[:, None] + np.arange(traffic.samples_per_query, dtype=np.int32)
     return traffic.loaded[positions.ravel()].astype(np.int32)
 
 
-cdef _skip_unused_orders(settings, Traffic traffic):
-    """Draw the orders of the unique and equal-issue modes, which the official one always does."""
-    cdef int per_query = traffic.samples_per_query
-    cdef int64_t loaded = len(traffic.loaded)
-    cdef int32_t[::1] order = np.arange(0, loaded - (per_query - 1), per_query, dtype=np.int32)
-    shuffle(&traffic._sample_rng, &order[0], order.shape[0])
-    order = np.arange(loaded, dtype=np.int32)
-    for _ in range(0, settings.min_query_count, loaded):
+cdef _permutations(Traffic traffic, int64_t least):
+    """int32: permutations of the loaded set, one after the other, ``least`` places or more."""
+    cdef int32_t[::1] order = np.arange(len(traffic.loaded), dtype=np.int32)
+    parts = []
+    for _ in range(0, least, order.shape[0]):
         shuffle(&traffic._sample_rng, &order[0], order.shape[0])
+        parts.append(np.array(order))
+    return np.concatenate(parts)
+
+
+def _equal_issue(settings, Traffic traffic):
+    """Whole permutations of the loaded set, as many as duration and count ask for."""
+    if settings.samples_per_query > 1:
+        raise ValueError("issue=equal is not defined for queries of several samples")
+    least = settings.min_query_count
+    if settings.scenario is Scenario.SERVER:
+        least = len(_poisson(settings))
+    elif settings.target_qps:
+        least = max(least, int(2 * settings.target_qps * settings.min_duration_ms / 1000))
+    places = _permutations(traffic, least)
+    traffic.sample_index = traffic.loaded[places].astype(np.int32)
+    if settings.scenario is Scenario.SERVER:
+        traffic.scheduled_ns = _poisson_count(settings, len(places))
+
+
+def _drawn_issue(settings, Traffic traffic, Py_ssize_t closed_loop_queries):
+    """Samples drawn with replacement, or always the same ones."""
+    if settings.scenario is Scenario.SERVER:
+        traffic.scheduled_ns = _poisson(settings)
+        queries = len(traffic.scheduled_ns)
+    else:
+        queries = max(closed_loop_queries, settings.min_query_count)
+        if settings.max_query_count is not None:
+            queries = min(queries, settings.max_query_count)
+        traffic._endless = settings.max_query_count is None or queries < settings.max_query_count
+    traffic._same = settings.same_index if settings.issue is Issue.SAME else -1
+    if traffic._same > len(traffic.loaded) - settings.samples_per_query:
+        raise ValueError(f"same_index={traffic._same} lies outside the loaded set")
+    traffic.sample_index = _drawn_queries(traffic, queries)
 
 
 def _offline_index(settings, Traffic traffic):
@@ -126,10 +204,16 @@ def _offline_index(settings, Traffic traffic):
     The count is a tenth more than the expected rate serves in the minimum duration.
     """
     loaded = traffic.loaded.astype(np.int32)
-    if settings.mode is Mode.ACCURACY:
+    if settings.mode is Mode.ACCURACY or settings.issue is Issue.UNIQUE:
         return loaded
     expected = int(1.1 * settings.min_duration_ms / 1000 * settings.target_qps)
-    return np.resize(loaded, max(settings.min_sample_count, settings.min_query_count, expected))
+    count = max(settings.min_sample_count, settings.min_query_count, expected)
+    if settings.issue is Issue.SAME:
+        return np.full(count, loaded[settings.same_index], dtype=np.int32)
+    if settings.issue is Issue.EQUAL:
+        _query_order(traffic)
+        return loaded[_permutations(traffic, count)]
+    return np.resize(loaded, count)
 
 
 def _poisson(settings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -28,6 +29,19 @@ class Mode(StrEnum):
     ACCURACY = "accuracy"
 
 
+class Issue(StrEnum):
+    """Which samples of the loaded set a performance run asks for.
+
+    ``random``: with replacement. ``unique``: each once. ``same``: one, again and again.
+    ``equal``: permutations of the whole set, one after the other.
+    """
+
+    RANDOM = "random"
+    UNIQUE = "unique"
+    SAME = "same"
+    EQUAL = "equal"
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of one run; times in the unit of their name, counts in queries unless said.
@@ -38,7 +52,12 @@ class Settings:
     ``confidence``: of the early-stopping test; None leaves the test out.
     ``spin_us``: how long before a query's time a waiting taker stops sleeping and spins.
     ``max_late_share``: largest share of waiting takes that may wake more than ``late_ms`` late.
-    ``*_seed``: unsigned 64-bit seeds of the three random sequences.
+    ``issue``, ``same_index``: which samples are asked for; the index is a place in the loaded set.
+    ``traffic``: whose rule chooses a performance run's loaded set, "v6" (the first samples) or
+    "v5" (any samples), of the official LoadGen.
+    ``accuracy_log_probability``: share of a performance run's responses that are kept;
+    ``accuracy_log_sampling_target`` sets it by the number of responses wanted instead.
+    ``*_seed``: unsigned 64-bit seeds of the random sequences.
     Raises ValueError for values that contradict each other.
     """
 
@@ -58,42 +77,62 @@ class Settings:
     spin_us: float = 0.0
     late_ms: float = 1.0
     max_late_share: float = 0.01
+    issue: Issue = Issue.RANDOM
+    same_index: int = 0
+    traffic: str = "v6"
+    accuracy_log_probability: float = 0.0
+    accuracy_log_sampling_target: int = 0
+    accuracy_log_seed: int = 0
     qsl_seed: int = 0
     sample_index_seed: int = 0
     schedule_seed: int = 0
 
     def __post_init__(self) -> None:
-        for problem in self._problems():
-            raise ValueError(problem)
+        for wrong, problem in self._checks():
+            if wrong:
+                raise ValueError(problem)
 
-    def _problems(self) -> list[str]:
-        open_loop = not self.scenario.closed_loop
-        rate = self.target_qps
-        checks = {
-            f"target_qps={rate}: {self.scenario} needs a finite rate above 0": open_loop
-            and (rate is None or not (math.isfinite(rate) and rate > 0)),
-            f"percentile={self.percentile}: it must lie above 0 and below 100": not 0
-            < self.percentile
-            < 100,
-            f"bound_ms={self.bound_ms}: it must be above 0": self.bound_ms is not None
-            and self.bound_ms <= 0,
-            "server needs bound_ms, the latency bound it is judged by": self.scenario
-            is Scenario.SERVER
-            and self.mode is Mode.PERFORMANCE
-            and self.bound_ms is None,
-            f"samples_per_query={self.samples_per_query}: only multi_stream may have more "
-            "than one": self.samples_per_query < 1
-            or (self.samples_per_query > 1 and self.scenario is not Scenario.MULTI_STREAM),
-            f"max_duration_ms={self.max_duration_ms} is below min_duration_ms="
-            f"{self.min_duration_ms}": self.max_duration_ms is not None
-            and self.max_duration_ms < self.min_duration_ms,
-            f"max_query_count={self.max_query_count} is below min_query_count="
-            f"{self.min_query_count}": self.max_query_count is not None
-            and self.max_query_count < self.min_query_count,
-            f"min_duration_ms={self.min_duration_ms}: it must not be negative": self.min_duration_ms
-            < 0,
-            f"min_query_count={self.min_query_count}: it must be at least 1": self.min_query_count
-            < 1,
-            f"sut_timeout_ms={self.sut_timeout_ms}: it must be above 0": self.sut_timeout_ms <= 0,
-        }
-        return [problem for problem, wrong in checks.items() if wrong]
+    def _checks(self) -> Iterator[tuple[bool, str]]:
+        server = self.scenario is Scenario.SERVER
+        rate, per_query = self.target_qps, self.samples_per_query
+        if not self.scenario.closed_loop:
+            finite = rate is not None and math.isfinite(rate) and rate > 0
+            yield not finite, f"target_qps={rate}: {self.scenario} needs a finite rate above 0"
+        if server and self.mode is Mode.PERFORMANCE:
+            yield self.bound_ms is None, "server needs bound_ms, the latency bound it is judged by"
+        if self.scenario is not Scenario.MULTI_STREAM:
+            problem = f"samples_per_query={per_query}: only multi_stream may have more than one"
+            yield per_query > 1, problem
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            low = value is not None and not (math.isfinite(value) and value >= least)
+            yield low, f"{name}={value}: it must be finite and at least {least:g}"
+        for name, (low, high) in WITHIN.items():
+            value = getattr(self, name)
+            outside = value is not None and not low <= value <= high
+            yield outside, f"{name}={value}: it must lie in {low:g} to {high:g}"
+        for kind in ("duration_ms", "query_count"):
+            least, most = getattr(self, f"min_{kind}"), getattr(self, f"max_{kind}")
+            contradict = most is not None and most < least
+            yield contradict, f"max_{kind}={most} is below min_{kind}={least}"
+        yield self.traffic not in ("v5", "v6"), f"traffic={self.traffic}: it must be v5 or v6"
+
+
+LEAST = {
+    "bound_ms": 1e-6,
+    "samples_per_query": 1,
+    "min_duration_ms": 0,
+    "min_query_count": 1,
+    "min_sample_count": 1,
+    "sut_timeout_ms": 1,
+    "spin_us": 0,
+    "late_ms": 0,
+    "same_index": 0,
+    "accuracy_log_sampling_target": 0,
+}
+WITHIN = {
+    "percentile": (0.01, 99.999),
+    "confidence": (0.5, 0.999999),
+    "max_late_share": (0, 1),
+    "accuracy_log_probability": (0, 1),
+}

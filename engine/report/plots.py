@@ -8,6 +8,7 @@ from engine.report.summary import names_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 PASSED, FAILED, BOUND = "#2a7f62", "#b23a48", "#555555"
@@ -21,6 +22,12 @@ def _canvas() -> tuple[Figure, Axes]:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """Label a logarithmic axis without powers of ten."""
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("{x:g}")
 
 
 def _title(record: dict[str, Any]) -> str:
@@ -41,6 +48,7 @@ def latency_plot(record: dict[str, Any]) -> Figure | None:
     axes.set_yticks([100 / (100 - p) for p in ticks], [f"{p:g} %" for p in ticks])
     axes.minorticks_off()
     axes.set_xscale("log")
+    _plain_numbers(axes.xaxis)
     axes.set_xlabel("query latency from the scheduled time (ms)")
     axes.set_ylabel("queries at least as fast")
     axes.set_title(_title(record))
@@ -74,6 +82,7 @@ def search_plot(record: dict[str, Any]) -> Figure | None:
     if best := search.get("best_qps"):
         axes.axvline(best, color=PASSED, alpha=0.5, label=f"peak {best:.4g} qps")
     axes.set_yscale("log")
+    _plain_numbers(axes.yaxis)
     axes.set_xlabel("rate of the Poisson arrivals (queries/s)")
     axes.set_ylabel("tail latency (ms)")
     axes.set_title(_title(record))

@@ -37,6 +37,15 @@ def test_an_accuracy_run_covers_every_set(scenario, settings, library_of, script
     assert judge(log).valid
 
 
+def test_a_performance_run_keeps_the_sampled_responses(settings, library, scripted_sut):
+    asked = settings(target_qps=5000.0, accuracy_log_probability=0.2)
+    log = run(asked, library, scripted_sut(max_batch=8))
+    kept = [i for i, response in enumerate(log.responses) if response is not None]
+    assert 0.1 < len(kept) / len(log.responses) < 0.3
+    assert all(int(log.responses[i]) == log.sample_index[i] for i in kept)
+    assert judge(log).valid
+
+
 def test_latency_counts_from_the_scheduled_time(settings, library, stalling_sut):
     """A stall of 200 ms delays some 200 queries, though only one was being worked on."""
     log = run(settings(target_qps=1000.0, min_duration_ms=500), library, stalling_sut(50, 0.2))

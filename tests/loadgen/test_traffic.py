@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from loadgen import Mode, Scenario, Settings
-from loadgen._traffic import generate, loaded_sets
+from loadgen import Issue, Mode, Scenario, Settings
+from loadgen._traffic import generate, loaded_sets, logged
 
 GOLDEN = sorted((Path(__file__).parents[1] / "data" / "traffic").glob("*.json"))
 NAMES = {
@@ -34,7 +34,16 @@ def settings_of(args):
         qsl_seed=args["qsl_seed"],
         sample_index_seed=args["sample_seed"],
         schedule_seed=args["schedule_seed"],
+        issue=issue_of(args),
+        same_index=args.get("same_index", 0),
+        accuracy_log_probability=args.get("acc_prob", 0.0),
+        accuracy_log_seed=args.get("acc_seed", 0),
     )
+
+
+def issue_of(args):
+    chosen = [issue for issue in (Issue.UNIQUE, Issue.SAME) if args.get(str(issue))]
+    return chosen[0] if chosen else Issue.RANDOM
 
 
 @pytest.mark.parametrize("file", GOLDEN, ids=lambda file: file.stem)
@@ -52,6 +61,8 @@ def test_traffic_is_bit_identical_to_the_recorded_one(file):
     assert len(queries) == golden["query_count"]
     assert [query[:60].tolist() for query in queries[:150]] == golden["queries"]
     assert queries[-1][-60:].tolist() == golden["last_query"]
+    if "logged" in golden:
+        assert np.flatnonzero(logged(settings, len(queries))).tolist() == golden["logged"]
     if golden["sched_ns"] is not None:
         assert parts[0].scheduled_ns[:150].tolist() == golden["sched_ns"]
     if golden["last_sched_ns"] is not None:
@@ -105,6 +116,81 @@ def test_an_accuracy_run_covers_every_sample(total, performance, scenario):
     assert set(issued.tolist()) == set(range(total))
     if scenario is not Scenario.MULTI_STREAM:
         assert len(issued) == total
+
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "traffic"
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the whole recordings are kept beside the project")
+@pytest.mark.parametrize("file", sorted(SHARED.glob("*.json")), ids=lambda file: file.stem)
+def test_traffic_is_that_of_the_whole_recording(file):
+    golden = json.loads(file.read_text())
+    args = golden["args"]
+    settings = settings_of(args)
+    sets = loaded_sets(settings, args["qsl_size"], args["perf_count"])
+    assert [part.tolist() for part in sets] == golden["loaded_sets"]
+    parts = [generate(settings, part, len(golden["queries"])) for part in sets]
+    queries = [q for part in parts for q in part.sample_index.reshape(-1, part.samples_per_query)]
+    assert [query.tolist() for query in queries] == golden["queries"]
+    samples = np.concatenate(queries)
+    kept = np.flatnonzero(logged(settings, len(samples)))
+    assert [[int(i), int(samples[i])] for i in kept] == golden["acc_logged"]
+    if args["scenario"] == "Server":
+        # Each set starts its schedule anew, at a time that the recording did not choose.
+        edges = np.cumsum([0, *(len(part.scheduled_ns) for part in parts)])
+        for part, first, last in zip(parts, edges, edges[1:], strict=False):
+            recorded = np.array(golden["sched_ns"][first:last])
+            assert np.array_equal(recorded - recorded[0], part.scheduled_ns)
+
+
+@pytest.mark.parametrize("scenario", [Scenario.SERVER, Scenario.SINGLE_STREAM, Scenario.OFFLINE])
+def test_equal_issue_asks_for_every_sample_equally_often(scenario):
+    settings = Settings(
+        scenario=scenario,
+        issue=Issue.EQUAL,
+        target_qps=50,
+        bound_ms=1,
+        min_query_count=300,
+        min_duration_ms=1000,
+    )
+    index = generate(settings, np.arange(64)).sample_index
+    counts = np.bincount(index)
+    assert len(index) >= 300
+    assert set(counts) == {len(index) // 64}
+    assert len(index) % 64 == 0
+
+
+def test_the_v5_rule_loads_any_samples_and_the_v6_rule_the_first():
+    asked = {"scenario": Scenario.OFFLINE, "target_qps": 1, "qsl_seed": 7}
+    (older,) = loaded_sets(Settings(**asked, traffic="v5"), 1000, 100)
+    (newer,) = loaded_sets(Settings(**asked, traffic="v6"), 1000, 100)
+    assert len(set(older)) == 100
+    assert older.max() > 100
+    assert sorted(newer) == list(range(100))
+
+
+def test_a_sampling_target_keeps_about_so_many_responses():
+    settings = Settings(
+        scenario=Scenario.SERVER,
+        target_qps=10_000,
+        bound_ms=1,
+        min_query_count=100_000,
+        accuracy_log_sampling_target=4096,
+    )
+    assert 3800 < logged(settings, 100_000).sum() < 4400
+
+
+def test_the_log_seed_chooses_other_responses():
+    asked = {"scenario": Scenario.OFFLINE, "target_qps": 1, "accuracy_log_probability": 0.1}
+    one, other = (logged(Settings(**asked, accuracy_log_seed=n), 10_000) for n in (1, 2))
+    assert 900 < one.sum() < 1100
+    assert (one != other).any()
+
+
+def test_a_sample_outside_the_loaded_set_is_refused():
+    settings = Settings(scenario=Scenario.SINGLE_STREAM, issue=Issue.SAME, same_index=9)
+    with pytest.raises(ValueError, match="same_index=9 lies outside"):
+        generate(settings, np.arange(9))
 
 
 def test_a_closed_loop_lengthens_into_the_same_sequence():
