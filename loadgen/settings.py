@@ -107,14 +107,14 @@ class Settings:
             value = getattr(self, name)
             low = value is not None and not (math.isfinite(value) and value >= least)
             yield low, f"{name}={value}: it must be finite and at least {least:g}"
-        for name, (low, high) in WITHIN.items():
+        for name, (lowest, highest) in WITHIN.items():
             value = getattr(self, name)
-            outside = value is not None and not low <= value <= high
-            yield outside, f"{name}={value}: it must lie in {low:g} to {high:g}"
+            outside = value is not None and not lowest <= value <= highest
+            yield outside, f"{name}={value}: it must lie in {lowest:g} to {highest:g}"
         for kind in ("duration_ms", "query_count"):
-            least, most = getattr(self, f"min_{kind}"), getattr(self, f"max_{kind}")
-            contradict = most is not None and most < least
-            yield contradict, f"max_{kind}={most} is below min_{kind}={least}"
+            shortest, longest = getattr(self, f"min_{kind}"), getattr(self, f"max_{kind}")
+            contradict = longest is not None and longest < shortest
+            yield contradict, f"max_{kind}={longest} is below min_{kind}={shortest}"
         yield self.traffic not in ("v5", "v6"), f"traffic={self.traffic}: it must be v5 or v6"
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, ndtri
+from scipy.stats import binom
 
 Integers = NDArray[np.int64] | NDArray[np.int32]
 
@@ -26,6 +27,24 @@ def required_queries(percent: float, confidence: float = 0.99) -> int:
     tail = percent / 100
     margin = (1 - tail) / 20
     return round(float(ndtri((1 - confidence) / 2) ** 2 * tail * (1 - tail) / margin**2))
+
+
+def percentile_interval(
+    ordered: Integers, percent: float, confidence: float = 0.95
+) -> tuple[int, int] | None:
+    """Two observed values between which the true percentile lies with ``confidence``.
+
+    Distribution-free, from the binomial law of how many of ``ordered`` (ascending, independent)
+    lie below the percentile. None where there are too few values to bound it on both sides.
+    """
+    count, share, outside = len(ordered), percent / 100, (1 - confidence) / 2
+    if count == 0:
+        return None
+    low = int(binom.ppf(outside, count, share)) - 1
+    high = int(binom.ppf(1 - outside, count, share))
+    if low < 0 or high >= count:
+        return None
+    return int(ordered[low]), int(ordered[high])
 
 
 @lru_cache(maxsize=4096)

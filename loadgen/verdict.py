@@ -8,7 +8,13 @@ import numpy as np
 
 from loadgen.log import Ending, RunLog
 from loadgen.settings import Mode, Scenario, Settings
-from loadgen.statistics import allowed_over, early_stopping_count, percentile, upper_estimate
+from loadgen.statistics import (
+    allowed_over,
+    early_stopping_count,
+    percentile,
+    percentile_interval,
+    upper_estimate,
+)
 
 PERCENTILES = (50.0, 90.0, 95.0, 97.0, 99.0, 99.9)
 # The latency distribution, dense where the tail is.
@@ -41,6 +47,9 @@ class Statistics:
     """Figures of one run; None where there is nothing to take them from.
 
     Latencies in ms over queries, from the scheduled time; rates per second of run time.
+    ``latency_interval_ms``: 95 % confidence interval of each percentile, None where there are
+    too few queries. ``latency_thirds_ms``: the median and the judged percentile in the first,
+    second and last third of the run, which differ if the system drifts.
     ``wake_late_us``: lateness of the takes that had to wait, the generator's own error.
     """
 
@@ -48,6 +57,8 @@ class Statistics:
     sample_count: int
     duration_s: float
     latency_ms: dict[str, float]
+    latency_interval_ms: dict[str, tuple[float, float] | None]
+    latency_thirds_ms: dict[str, tuple[float, float, float]]
     latency_cdf: tuple[tuple[float, float], ...]
     over_bound_count: int | None
     scheduled_qps: float | None
@@ -104,6 +115,8 @@ def summarise(log: RunLog, settings: Settings) -> Statistics:
         sample_count=done,
         duration_s=duration_s,
         latency_ms=_latencies(latency_ns),
+        latency_interval_ms=_intervals(latency_ns),
+        latency_thirds_ms=_thirds(log.latency_ns, settings.percentile),
         latency_cdf=tuple(
             (percent, percentile(latency_ns, percent) / 1e6) for percent in CDF_PERCENTS
         )
@@ -137,6 +150,24 @@ def _latencies(ordered_ns: np.ndarray) -> dict[str, float]:
         "mean": float(ordered_ns.mean()) / 1e6,
         **figures,
         "max": float(ordered_ns[-1]) / 1e6,
+    }
+
+
+def _intervals(ordered_ns: np.ndarray) -> dict[str, tuple[float, float] | None]:
+    found = {percent: percentile_interval(ordered_ns, percent) for percent in PERCENTILES}
+    return {
+        f"p{percent:g}": None if ends is None else (ends[0] / 1e6, ends[1] / 1e6)
+        for percent, ends in found.items()
+    }
+
+
+def _thirds(latency_ns: np.ndarray, judged: float) -> dict[str, tuple[float, float, float]]:
+    if len(latency_ns) < 3:
+        return {}
+    thirds = [np.sort(third) for third in np.array_split(latency_ns, 3)]
+    return {
+        f"p{percent:g}": tuple(percentile(third, percent) / 1e6 for third in thirds)  # type: ignore[misc]
+        for percent in (50.0, judged)
     }
 
 

@@ -66,6 +66,8 @@ def _figures(record: dict[str, Any], performance: dict[str, Any]) -> RenderableT
         shown = [name for name in ("min", "mean", "p50", "p90", "p99", "max") if name in latency]
         row = "  ".join(f"{name} {latency[name]:.3f}" for name in shown)
         table.add_row("latency (ms)", row)
+        if text := _interval(performance):
+            table.add_row("", text)
         table.add_row(
             "run",
             f"{statistics['query_count']:,} queries, {statistics['sample_count']:,} samples "
@@ -89,6 +91,20 @@ def _figures(record: dict[str, Any], performance: dict[str, Any]) -> RenderableT
             facts.append(search["reason"])
         table.add_row("search", "; ".join(facts))
     return table
+
+
+def _interval(performance: dict[str, Any]) -> str:
+    """The judged percentile's interval and how it went over the run."""
+    statistics, settings = performance["statistics"], performance["settings"]
+    name = f"p{settings['percentile']:g}"
+    ends = statistics["latency_interval_ms"].get(name)
+    thirds = statistics["latency_thirds_ms"].get(name)
+    parts = []
+    if ends:
+        parts.append(f"{name} between {ends[0]:.3f} and {ends[1]:.3f} at 95 % confidence")
+    if thirds:
+        parts.append(f"{name} by thirds of the run " + ", ".join(f"{ms:.3f}" for ms in thirds))
+    return "; ".join(parts)
 
 
 def _number(value: float | None) -> str:

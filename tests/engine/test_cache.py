@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from engine.cache import Cache, Cached, key_of
+from engine.cache import Cache, key_of
 from engine.errors import ConfigError
 
 KEY = key_of("test", 1)
@@ -77,25 +78,33 @@ def test_full_disk_is_a_config_error_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def _build_in_process(root: str, barrier, results) -> None:
-    def build(path: Path) -> None:
-        barrier.wait(10)
-        path.write_bytes(b"shared" * 100_000)
-
-    results.put(Cache(root).file(KEY, ".bin", build))
+BUILD_WITH_ANOTHER = """
+import sys, time
+from pathlib import Path
+from engine.cache import Cache, key_of
+root, mine, other = map(Path, sys.argv[1:])
+def build(path):
+    mine.touch()
+    end = time.monotonic() + 20
+    while not other.exists() and time.monotonic() < end:
+        time.sleep(0.005)
+    path.write_bytes(b"shared" * 100_000)
+print(Cache(root).file(key_of("test", 1), ".bin", build).path)
+"""
 
 
 def test_two_processes_building_at_once_both_get_a_sound_file(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(2), context.Queue()
+    marks = [str(tmp_path / "one"), str(tmp_path / "other")]
+    root = tmp_path / "cache"
     workers = [
-        context.Process(target=_build_in_process, args=(str(tmp_path), barrier, results))
-        for _ in range(2)
+        subprocess.Popen(
+            [sys.executable, "-c", BUILD_WITH_ANOTHER, str(root), *order],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for order in (marks, marks[::-1])
     ]
-    for worker in workers:
-        worker.start()
-    cached: list[Cached] = [results.get(timeout=30) for _ in workers]
-    for worker in workers:
-        worker.join(30)
-    assert cached[0] == cached[1] == Cache(tmp_path).file(KEY, ".bin", refuse)
-    assert cached[0].path.read_bytes() == b"shared" * 100_000
+    paths = [Path(worker.communicate(timeout=60)[0].strip()) for worker in workers]
+    cached = Cache(root).file(KEY, ".bin", refuse)
+    assert paths == [cached.path, cached.path]
+    assert cached.path.read_bytes() == b"shared" * 100_000

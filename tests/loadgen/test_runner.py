@@ -182,6 +182,18 @@ def test_figures_can_be_recomputed_from_the_arrays(settings, library, scripted_s
     assert statistics.over_bound_count == (latency_ms > 50).sum()
 
 
+def test_drift_shows_between_the_thirds(settings, library, scripted_sut):
+    def slower_and_slower(batch):
+        time.sleep(0.0002 + batch.ids[0] * 2e-5)
+        batch.complete(batch.indices)
+
+    asked = settings("single_stream", min_query_count=200, max_query_count=200)
+    statistics = judge(run(asked, library, scripted_sut(answer=slower_and_slower))).statistics
+    first, second, last = statistics.latency_thirds_ms["p50"]
+    assert first < second < last
+    assert last - first > 1.5
+
+
 def test_multi_stream_latency_is_that_of_the_querys_last_sample(settings, library, scripted_sut):
     def one_by_one(batch):
         for sample in batch.ids:

@@ -10,6 +10,7 @@ from loadgen.statistics import (
     allowed_over,
     early_stopping_count,
     percentile,
+    percentile_interval,
     required_queries,
     upper_estimate,
 )
@@ -65,6 +66,24 @@ def test_percentile_is_an_observed_value_with_enough_below_it(values, percent):
     found = percentile(ordered, percent)
     assert found in values
     assert (ordered <= found).sum() >= int(len(values) * percent / 100)
+
+
+@pytest.mark.parametrize("percent", [50.0, 90.0, 99.0])
+def test_the_interval_covers_the_true_percentile_as_often_as_it_says(percent):
+    generator = np.random.default_rng(3)
+    true, covered, rounds = -np.log(1 - percent / 100), 0, 400
+    for _ in range(rounds):
+        ordered = np.sort((generator.exponential(1, 2000) * 1e9).astype(np.int64))
+        low, high = percentile_interval(ordered, percent)
+        covered += low <= true * 1e9 <= high
+    assert covered / rounds > 0.92
+
+
+def test_too_few_values_have_no_interval():
+    ordered = np.arange(300, dtype=np.int64)
+    assert percentile_interval(ordered, 99.0) is None
+    assert percentile_interval(ordered[:0], 50.0) is None
+    assert percentile_interval(ordered, 50.0) is not None
 
 
 def test_percentile_of_nothing_is_refused():
