@@ -11,11 +11,12 @@ from loadgen._queries import Batch, Queries
 from loadgen.log import Ending, RunLog
 from loadgen.runner import Progress, run
 from loadgen.samples import LoadedSet, SampleLibrary
-from loadgen.settings import Issue, Mode, Scenario, Settings
+from loadgen.settings import Arrivals, Issue, Mode, Scenario, Settings
 from loadgen.sut import SystemUnderTest
 from loadgen.verdict import Constraint, Metric, Statistics, Verdict, judge
 
 __all__ = (
+    "Arrivals",
     "Batch",
     "Constraint",
     "Ending",

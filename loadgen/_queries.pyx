@@ -1,15 +1,13 @@
 """The passive core: a schedule, a cursor, and no thread of its own.
 
-The workers of a system under test call ``Queries.take`` and ``Batch.complete``. A query of an
-open loop exists from its scheduled time on, whoever is ready to take it, so its latency counts
-from then and no stall of the system is hidden. All methods may be called from many threads at
-once; waiting happens without the GIL.
+The workers of a system under test call ``Queries.take`` and ``Batch.complete``. All methods may
+be called from many threads at once; waiting happens without the GIL. How queries come into being
+is the subclasses' affair: ``_open`` by their schedule, ``_closed`` one after the other.
 """
 
-from libc.stdint cimport int64_t, uint8_t
-from libcpp.atomic cimport atomic
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from loadgen._platform cimport Monitor, now_ns, sleep_until
+from loadgen._platform cimport now_ns, sleep_until
 from loadgen._tape cimport DONE, FAILED, Tape
 from loadgen._traffic cimport Traffic
 
@@ -18,7 +16,6 @@ import traceback
 import numpy as np
 
 from loadgen._traffic import keeps_responses, logged
-from loadgen.settings import Mode
 
 # How long a waiting thread sleeps before it looks whether the run was stopped.
 cdef int64_t SLICE_NS = 20_000_000
@@ -32,38 +29,24 @@ cdef class Queries:
     Times are int64 nanoseconds after the start on the monotonic clock.
     """
 
-    cdef readonly object settings
-    cdef readonly Traffic traffic
-    cdef Tape tape
-    cdef Monitor monitor, turn
-    cdef atomic[int] started, stopped, finished
-    cdef atomic[int64_t] cursor, after_end
-    cdef bint closed_loop, keeps_responses
-    cdef int64_t start_ns, per_query, outstanding, issued_queries, waiting_takers, spin_ns
-    cdef int64_t min_duration_ns, max_duration_ns, min_queries, max_queries
-    cdef object _first_error
-
     def __cinit__(self, settings, Traffic traffic):
         self.settings, self.traffic = settings, traffic
-        self.closed_loop = traffic.scheduled_ns is None
         self.keeps_responses = keeps_responses(settings)
         self.per_query = traffic.samples_per_query
+        self.spin_ns = int(settings.spin_us * 1e3)
         samples = len(traffic.sample_index)
         bound_ns = int((settings.bound_ms or 9e12) * 1e6)
         self.tape = Tape(
             samples, self.per_query, traffic.scheduled_ns, bound_ns, self._logged(samples)
         )
-        self.min_duration_ns = int(settings.min_duration_ms * 1e6)
-        self.max_duration_ns = int((settings.max_duration_ms or 9e12) * 1e6)
-        self.min_queries = settings.min_query_count
-        self.max_queries = settings.max_query_count or 2**62
-        self.spin_ns = int(settings.spin_us * 1e3)
-        if self.closed_loop and not traffic.endless:
-            self.max_queries = min(self.max_queries, samples // self.per_query)
-        if settings.mode is Mode.ACCURACY:
-            self.min_queries = self.max_queries = samples // self.per_query
-            self.min_duration_ns = 0
-            self.max_duration_ns = 2**62
+        self._point()
+
+    cdef _point(self):
+        cdef const int32_t[::1] samples = self.traffic.sample_index
+        self.samples = &samples[0]
+
+    def _logged(self, samples):
+        return logged(self.settings, samples) if self.keeps_responses else None
 
     # --- for the system under test -------------------------------------------------------
 
@@ -78,7 +61,7 @@ cdef class Queries:
         if max_samples < 1:
             raise ValueError(f"max_samples={max_samples}: it must be at least 1")
         with nogil:
-            count = self._take(max_samples, wait_ns, &first)
+            count = self.claim(max_samples, wait_ns, &first)
         if count == 0:
             return None
         cdef Batch batch = Batch.__new__(Batch)
@@ -93,7 +76,7 @@ cdef class Queries:
         if self.keeps_responses:
             self.tape.keep(view, outputs)
         for i in range(view.shape[0]):
-            self._finish(view[i], 1, DONE, now)
+            self.finish(view[i], 1, DONE, now)
 
     def abort(self, str error):
         """End the run now, because the system under test cannot go on; ``error`` says why."""
@@ -196,62 +179,28 @@ cdef class Queries:
         """int32[w]: for each take that had to wait, how late it woke (at most 2.1 s)."""
         return self.tape.lateness_ns[: self.tape.waits]
 
-    # --- taking --------------------------------------------------------------------------
+    # --- for native systems under test ---------------------------------------------------
 
-    cdef int64_t _take(self, int64_t most, int64_t wait_ns, int64_t* first) noexcept nogil:
+    cdef int64_t claim(self, int64_t most, int64_t wait_ns, int64_t* first) noexcept nogil:
+        """As ``take``: sets ``first`` and returns how many samples follow, 0 at the end."""
         if not self.started.load():
             self._await_start()
-        if self.closed_loop:
-            return self._take_closed(most, first)
-        return self._take_open(most, wait_ns, first)
+        return self._take(most, wait_ns, first)
 
-    cdef void _await_start(self) noexcept nogil:
-        self.monitor.lock()
-        self.waiting_takers += 1
-        self.monitor.notify_all()
-        while not self.started.load() and not self.stopped.load():
-            self.monitor.wait_ns(SLICE_NS)
-        self.monitor.unlock()
+    cdef void finish(self, int64_t first, int64_t count, uint8_t state, int64_t at) noexcept nogil:
+        """Samples were answered (DONE) or given up (FAILED) at ``at``, of ``now_ns()``."""
+        if self.stopped.load():
+            self.after_end.fetch_add(count)
+        else:
+            self._answer(first, count, state, at - self.start_ns)
 
-    cdef int64_t _take_open(self, int64_t most, int64_t wait_ns, int64_t* first) noexcept nogil:
-        # One taker at a time: the others queue for its turn, so a batch is contiguous.
-        self.turn.lock()
-        cdef int64_t begin = self.cursor.load()
-        cdef int64_t count = 0
-        if begin < self.tape.total and not self.stopped.load():
-            count = self._gather(begin, most, wait_ns)
-        first[0] = begin
-        self.turn.unlock()
-        return count
+    # --- for the subclasses --------------------------------------------------------------
 
-    cdef int64_t _gather(self, int64_t begin, int64_t most, int64_t wait_ns) noexcept nogil:
-        cdef int64_t due = self.tape.scheduled[begin // self.per_query]
-        cdef int64_t now = now_ns() - self.start_ns
-        cdef int64_t end = min(self.tape.total, begin + most)
-        cdef int64_t upto, deadline
-        if now < due:
-            now = self._sleep(due, self.spin_ns)
-            if now < due:
-                return 0
-            self.tape.wake(now - due)
-        upto = self._due_end(begin, end, now)
-        deadline = due + wait_ns
-        while upto < end and now < deadline and not self.stopped.load():
-            now = self._sleep(min(deadline, self.tape.scheduled[upto // self.per_query]), 0)
-            upto = self._due_end(upto, end, now)
-        self.tape.take(begin, upto, now)
-        self.cursor.store(upto)
-        return upto - begin
+    cdef int64_t _take(self, int64_t most, int64_t wait_ns, int64_t* first) noexcept nogil:
+        return 0
 
-    cdef int64_t _due_end(self, int64_t begin, int64_t end, int64_t now) noexcept nogil:
-        """The first sample from ``begin`` on that is not due at ``now``, at most ``end``."""
-        cdef int64_t query
-        while begin < end:
-            query = begin // self.per_query
-            if self.tape.scheduled[query] > now:
-                break
-            begin = min(end, (query + 1) * self.per_query)
-        return begin
+    cdef void _answer(self, int64_t first, int64_t count, uint8_t state, int64_t at) noexcept nogil:
+        pass
 
     cdef int64_t _sleep(self, int64_t due, int64_t spin_ns) noexcept nogil:
         """Sleep until ``due`` or until the run is stopped; the time it then is."""
@@ -263,85 +212,19 @@ cdef class Queries:
             now = now_ns() - self.start_ns
         return now
 
-    cdef int64_t _take_closed(self, int64_t most, int64_t* first) noexcept nogil:
-        cdef int64_t count = 0
+    cdef void _end(self) noexcept nogil:
         self.monitor.lock()
-        while not self.stopped.load() and not self.finished.load():
-            if self.cursor.load() < self.issued_queries * self.per_query:
-                count = self._claim(most, first)
-                break
-            if self.outstanding > 0:
-                self.monitor.wait_ns(SLICE_NS)
-            elif self._over():
-                self.finished.store(1)
-                self.monitor.notify_all()
-            else:
-                self._issue()
+        self.finished.store(1)
+        self.monitor.notify_all()
         self.monitor.unlock()
-        return count
 
-    cdef bint _over(self) noexcept nogil:
-        cdef int64_t query = self.issued_queries
-        if query == 0:
-            return False
-        if query >= self.max_queries or now_ns() - self.start_ns >= self.max_duration_ns:
-            return True
-        return (
-            query >= self.min_queries and self.tape.scheduled[query - 1] >= self.min_duration_ns
-        )
-
-    cdef void _issue(self) noexcept nogil:
-        cdef int64_t query = self.issued_queries
-        if (query + 1) * self.per_query > self.tape.total and not self._lengthen():
-            return
-        # The first query waits for the start; each later one follows at once.
-        self.tape.scheduled[query] = self._sleep(0, 0)
-        self.outstanding = self.per_query
-        self.issued_queries = query + 1
-
-    cdef bint _lengthen(self) noexcept with gil:
-        """Double a closed loop's traffic. Nothing is outstanding, so arrays may move."""
-        try:
-            self.traffic.more(self.tape.total // self.per_query)
-            samples = len(self.traffic.sample_index)
-            self.tape.lengthen(samples, self._logged(samples))
-            return True
-        except Exception:
-            self._first_error = self._first_error or traceback.format_exc()
-            self.stopped.store(1)
-            return False
-
-    cdef int64_t _claim(self, int64_t most, int64_t* first) noexcept nogil:
-        cdef int64_t begin = self.cursor.load()
-        cdef int64_t end = min(self.issued_queries * self.per_query, begin + most)
-        self.tape.take(begin, end, now_ns() - self.start_ns)
-        first[0] = begin
-        self.cursor.store(end)
-        return end - begin
-
-    # --- answering -----------------------------------------------------------------------
-
-    cdef void _finish(self, int64_t first, int64_t count, uint8_t state, int64_t at) noexcept nogil:
-        at -= self.start_ns
-        if self.stopped.load():
-            self.after_end.fetch_add(count)
-        elif self.closed_loop:
-            # Held, because a closed loop may move its arrays while nothing is outstanding.
-            self.monitor.lock()
-            self.outstanding -= self.tape.answer(first, count, state, at)
-            if self.outstanding == 0:
-                self.monitor.notify_all()
-            self.monitor.unlock()
-        else:
-            self.tape.answer(first, count, state, at)
-            if self.tape.done.load() + self.tape.failed.load() == self.tape.total:
-                self.monitor.lock()
-                self.finished.store(1)
-                self.monitor.notify_all()
-                self.monitor.unlock()
-
-    def _logged(self, samples):
-        return logged(self.settings, samples) if self.keeps_responses else None
+    cdef void _await_start(self) noexcept nogil:
+        self.monitor.lock()
+        self.waiting_takers += 1
+        self.monitor.notify_all()
+        while not self.started.load() and not self.stopped.load():
+            self.monitor.wait_ns(SLICE_NS)
+        self.monitor.unlock()
 
     cdef _note(self, error):
         if self._first_error is None:
@@ -354,9 +237,6 @@ cdef class Queries:
 
 cdef class Batch:
     """Some samples of the run, claimed by one taker, to be completed or failed once."""
-
-    cdef readonly Queries queries
-    cdef int64_t first, count
 
     def __len__(self):
         return self.count
@@ -380,11 +260,11 @@ cdef class Batch:
         if self.queries.keeps_responses:
             self.queries.tape.keep(self.ids, outputs)
         with nogil:
-            self.queries._finish(self.first, self.count, DONE, now)
+            self.queries.finish(self.first, self.count, DONE, now)
 
     def fail(self, error):
         """Give the whole batch up: ``error`` is an exception or a text. The run is INVALID."""
         cdef int64_t now = now_ns()
         self.queries._note(error)
         with nogil:
-            self.queries._finish(self.first, self.count, FAILED, now)
+            self.queries.finish(self.first, self.count, FAILED, now)

@@ -21,8 +21,7 @@ cdef class Tape:
 
     def __cinit__(self, int64_t samples, int per_query, scheduled_ns, bound_ns, logged):
         self.per_query, self.bound_ns = per_query, bound_ns
-        waits = 1 if scheduled_ns is None else len(scheduled_ns)
-        self.lateness_ns = np.zeros(waits, np.int32)
+        self.lateness_ns = np.empty(0, np.int32)
         self.scheduled_ns = np.empty(0, np.int64) if scheduled_ns is None else scheduled_ns
         self.taken_ns = self.completed_ns = np.empty(0, np.int64)
         self.statuses = np.empty(0, np.uint8)
@@ -38,6 +37,7 @@ cdef class Tape:
         self.taken_ns = longer(self.taken_ns, total, -1)
         self.completed_ns = longer(self.completed_ns, total, -1)
         self.statuses = longer(self.statuses, total, PENDING)
+        self.lateness_ns = longer(self.lateness_ns, total // self.per_query, 0)
         cdef int64_t[::1] scheduled = self.scheduled_ns, taken = self.taken_ns
         cdef int64_t[::1] completed = self.completed_ns
         cdef int32_t[::1] lateness = self.lateness_ns

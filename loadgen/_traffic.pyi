@@ -8,6 +8,7 @@ class Traffic:
     sample_index: NDArray[np.int32]
     scheduled_ns: NDArray[np.int64] | None
     samples_per_query: int
+    least_queries: int
     @property
     def endless(self) -> bool: ...
     def more(self, queries: int) -> None: ...

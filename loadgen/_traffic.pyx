@@ -8,9 +8,12 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from loadgen._rng cimport Engine, below, canonical, exponential, seed, shuffle
 
+import dataclasses
+import math
+
 import numpy as np
 
-from loadgen.settings import Issue, Mode, Scenario
+from loadgen.settings import Arrivals, Issue, Mode, Scenario
 
 
 cdef class Traffic:
@@ -19,6 +22,7 @@ cdef class Traffic:
     ``loaded``: int64[m], the samples to load. ``sample_index``: int32[n], the sample of each
     issue, ``samples_per_query`` contiguous ones to a query. ``scheduled_ns``: int64[q], each
     query's time after the start, or None where the next query follows from the last one.
+    ``least_queries``: how many of them a run has that does not extend itself.
     """
 
     @property
@@ -92,6 +96,7 @@ def generate(settings, loaded, Py_ssize_t closed_loop_queries=65536):
         traffic.scheduled_ns = np.zeros(1, dtype=np.int64)
         return traffic
     order = _query_order(traffic)
+    traffic.least_queries = 0
     if settings.mode is Mode.ACCURACY or settings.issue is Issue.UNIQUE:
         traffic.sample_index = _neighbours(traffic, order)
         if settings.scenario is Scenario.SERVER:
@@ -173,7 +178,7 @@ def _equal_issue(settings, Traffic traffic):
         raise ValueError("issue=equal is not defined for queries of several samples")
     least = settings.min_query_count
     if settings.scenario is Scenario.SERVER:
-        least = len(_poisson(settings))
+        least = len(_arrivals(settings))
     elif settings.target_qps:
         least = max(least, int(2 * settings.target_qps * settings.min_duration_ms / 1000))
     places = _permutations(traffic, least)
@@ -185,8 +190,9 @@ def _equal_issue(settings, Traffic traffic):
 def _drawn_issue(settings, Traffic traffic, Py_ssize_t closed_loop_queries):
     """Samples drawn with replacement, or always the same ones."""
     if settings.scenario is Scenario.SERVER:
-        traffic.scheduled_ns = _poisson(settings)
+        traffic.scheduled_ns = _arrivals(_extended(settings))
         queries = len(traffic.scheduled_ns)
+        traffic.least_queries = len(_arrivals(settings)) if settings.extend else queries
     else:
         queries = max(closed_loop_queries, settings.min_query_count)
         if settings.max_query_count is not None:
@@ -196,6 +202,13 @@ def _drawn_issue(settings, Traffic traffic, Py_ssize_t closed_loop_queries):
     if traffic._same > len(traffic.loaded) - settings.samples_per_query:
         raise ValueError(f"same_index={traffic._same} lies outside the loaded set")
     traffic.sample_index = _drawn_queries(traffic, queries)
+
+
+def _extended(settings):
+    """The settings of the longest run that these may grow into."""
+    if not settings.extend:
+        return settings
+    return dataclasses.replace(settings, min_duration_ms=settings.max_duration_ms, extend=False)
 
 
 def _offline_index(settings, Traffic traffic):
@@ -216,25 +229,42 @@ def _offline_index(settings, Traffic traffic):
     return np.resize(loaded, count)
 
 
-def _poisson(settings):
-    """int64[q]: arrivals until both the minimum duration and the minimum count are reached."""
+def _poisson(settings, int per_arrival):
+    """int64[a]: arrivals, each of so many queries, until duration and count are reached."""
     cdef int64_t duration_ns = int(settings.min_duration_ms * 1e6)
-    cdef Py_ssize_t least = settings.min_query_count
-    expected = int(settings.target_qps * settings.min_duration_ms / 1000)
+    cdef Py_ssize_t least = -(-settings.min_query_count // per_arrival)
+    expected = int(settings.target_qps / per_arrival * settings.min_duration_ms / 1000)
     cdef Py_ssize_t capacity = max(least, expected) + 1
     most = settings.max_query_count
+    if most is not None:
+        most = max(1, most // per_arrival)
     while True:
         # The engine starts afresh, so a longer attempt begins with the shorter one.
-        times = _poisson_count(settings, capacity)
+        times = _poisson_count(settings, capacity, per_arrival)
         count = max(least, int(np.searchsorted(times, duration_ns)) + 1)
         if count <= len(times):
             return times[: count if most is None else min(count, most)].copy()
         capacity += capacity // 4 + 1024
 
 
-cdef _poisson_count(settings, Py_ssize_t count):
+def _arrivals(settings):
+    """int64[q]: when the queries of a server run arrive, until duration and count are reached."""
+    if settings.arrivals is Arrivals.TRACE:
+        return np.array(settings.trace_ns, dtype=np.int64)
+    if settings.arrivals is Arrivals.BURST:
+        return np.repeat(_poisson(settings, settings.burst_size), settings.burst_size)
+    if settings.arrivals is Arrivals.CONSTANT:
+        in_time = math.ceil(settings.min_duration_ms / 1000 * settings.target_qps) + 1
+        count = max(settings.min_query_count, in_time)
+        if settings.max_query_count is not None:
+            count = min(count, settings.max_query_count)
+        return (np.arange(count) * (1e9 / settings.target_qps)).astype(np.int64)
+    return _poisson(settings, 1)
+
+
+cdef _poisson_count(settings, Py_ssize_t count, int per_arrival=1):
     cdef Engine rng
-    cdef double rate = settings.target_qps
+    cdef double rate = settings.target_qps / per_arrival
     cdef int64_t[::1] times = np.empty(count, dtype=np.int64)
     cdef int64_t time_ns = 0
     cdef Py_ssize_t query

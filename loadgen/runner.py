@@ -16,6 +16,7 @@ import numpy as np
 from loadgen._queries import Queries
 from loadgen._traffic import generate, loaded_sets
 from loadgen.log import Ending, RunLog, joined
+from loadgen.queries import queries_for
 from loadgen.samples import LoadedSet, SampleLibrary
 from loadgen.settings import Mode, Settings
 from loadgen.sut import SystemUnderTest
@@ -98,7 +99,7 @@ def _run_set(
     sut: SystemUnderTest,
     watch: Watch | None,
 ) -> RunLog:
-    queries = Queries(settings, generate(settings, indices))
+    queries = queries_for(settings, generate(settings, indices))
     unique = np.unique(indices)
     samples = library.load(unique)
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 
 class Scenario(StrEnum):
@@ -42,6 +43,19 @@ class Issue(StrEnum):
     EQUAL = "equal"
 
 
+class Arrivals(StrEnum):
+    """How the queries of a server run arrive.
+
+    ``poisson``: independently, at ``target_qps``. ``constant``: evenly spaced. ``burst``:
+    ``burst_size`` at once, the bursts by a Poisson process. ``trace``: at ``trace_ns``.
+    """
+
+    POISSON = "poisson"
+    CONSTANT = "constant"
+    BURST = "burst"
+    TRACE = "trace"
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of one run; times in the unit of their name, counts in queries unless said.
@@ -52,6 +66,13 @@ class Settings:
     ``confidence``: of the early-stopping test; None leaves the test out.
     ``spin_us``: how long before a query's time a waiting taker stops sleeping and spins.
     ``max_late_share``: largest share of waiting takes that may wake more than ``late_ms`` late.
+    ``extend``: a run whose early-stopping test is undecided at its end goes on until it is
+    decided, at most for ``max_duration_ms``.
+    ``arrivals``, ``burst_size``, ``trace_ns``: how server queries arrive; a trace is the
+    ascending times in ns after the start, and replaces rate, duration and count.
+    ``interval_ms``: for multi_stream, the fixed time between queries of v0.5 (paper, III-C): a
+    query that still runs at the next tick skips whole intervals and delays the rest. None: each
+    query follows the last one.
     ``issue``, ``same_index``: which samples are asked for; the index is a place in the loaded set.
     ``traffic``: whose rule chooses a performance run's loaded set, "v6" (the first samples) or
     "v5" (any samples), of the official LoadGen.
@@ -77,6 +98,11 @@ class Settings:
     spin_us: float = 0.0
     late_ms: float = 1.0
     max_late_share: float = 0.01
+    extend: bool = False
+    arrivals: Arrivals = Arrivals.POISSON
+    burst_size: int = 1
+    trace_ns: tuple[int, ...] | None = None
+    interval_ms: float | None = None
     issue: Issue = Issue.RANDOM
     same_index: int = 0
     traffic: str = "v6"
@@ -115,10 +141,29 @@ class Settings:
             shortest, longest = getattr(self, f"min_{kind}"), getattr(self, f"max_{kind}")
             contradict = longest is not None and longest < shortest
             yield contradict, f"max_{kind}={longest} is below min_{kind}={shortest}"
+        yield from self._arrival_checks()
         yield self.traffic not in ("v5", "v6"), f"traffic={self.traffic}: it must be v5 or v6"
+
+    def _arrival_checks(self) -> Iterator[tuple[bool, str]]:
+        trace, chosen = self.trace_ns, self.arrivals
+        yield (trace is None) == (chosen is Arrivals.TRACE), "trace_ns goes with arrivals=trace"
+        if trace is not None:
+            unordered = not trace or trace[0] < 0 or any(a > b for a, b in pairwise(trace))
+            yield unordered, "trace_ns: times must ascend from 0 or more, and there must be one"
+        if chosen is not Arrivals.POISSON:
+            only_server = self.scenario is not Scenario.SERVER
+            yield only_server, f"arrivals={chosen}: only server queries arrive by themselves"
+        if self.interval_ms is not None:
+            wrong = self.scenario is not Scenario.MULTI_STREAM
+            yield wrong, f"interval_ms={self.interval_ms}: only multi_stream has an interval"
+        if self.extend:
+            yield self.max_duration_ms is None, "extend needs max_duration_ms, where it ends"
+            yield self.confidence is None, "extend needs confidence, which it extends to"
 
 
 LEAST = {
+    "interval_ms": 1e-3,
+    "burst_size": 1,
     "bound_ms": 1e-6,
     "samples_per_query": 1,
     "min_duration_ms": 0,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, ndtri
 from scipy.stats import binom
+
+if TYPE_CHECKING:
+    from loadgen.settings import Settings
 
 Integers = NDArray[np.int64] | NDArray[np.int32]
 
@@ -81,6 +85,21 @@ def allowed_over(queries: int, percent: float, confidence: float = 0.99) -> int:
         else:
             high = middle
     return low
+
+
+def needed_queries(settings: Settings, queries: int, over: int, at_most_over: int) -> int:
+    """How many queries an extending run should have, given ``queries`` with so many over.
+
+    ``queries`` if the early-stopping test has passed even with ``at_most_over``, or has failed
+    because the percentile itself lies over the bound; more if it is undecided.
+    """
+    assert settings.confidence is not None
+    share = 1 - settings.percentile / 100
+    if over > share * queries:
+        return queries
+    return max(
+        queries, early_stopping_count(at_most_over, settings.percentile, settings.confidence)
+    )
 
 
 def upper_estimate(ordered: Integers, percent: float, confidence: float) -> int | None:

@@ -94,9 +94,11 @@ def judge(log: RunLog, settings: Settings | None = None) -> Verdict:
         rows += [_duration(log, settings, statistics), _count(settings, statistics)]
         if settings.scenario is Scenario.SERVER:
             rows.append(_bound(settings, statistics))
-        if settings.confidence is not None and settings.scenario is not Scenario.OFFLINE:
+        if settings.interval_ms is not None:
+            rows.append(_skipped(log, settings))
+        elif settings.confidence is not None and settings.scenario is not Scenario.OFFLINE:
             rows.append(_early_stopping(settings, statistics))
-        if settings.scenario is Scenario.SERVER:
+        if settings.scenario is Scenario.SERVER or settings.interval_ms is not None:
             rows.append(_punctual(settings, statistics))
     valid = all(row.passed for row in rows)
     return Verdict(valid, _metric(log, settings, statistics), tuple(rows), statistics)
@@ -183,6 +185,9 @@ def _metric(log: RunLog, settings: Settings, statistics: Statistics) -> Metric:
         return Metric(
             "offline_samples_per_s", per_second, "samples/s", "samples / time of the last answer"
         )
+    if settings.interval_ms is not None:
+        how = f"samples per query, one query every {settings.interval_ms:g} ms"
+        return Metric("streams", settings.samples_per_query, "streams", how)
     name = f"{settings.scenario}_p{settings.percentile:g}_latency_ms"
     ordered = np.sort(log.latency_ns)
     if settings.confidence is None:
@@ -260,6 +265,21 @@ def _bound(settings: Settings, statistics: Statistics) -> Constraint:
         "no answer" if measured is None else f"{measured:.3f} ms",
         passed,
         "" if passed else "lower the rate, or make the system faster",
+    )
+
+
+def _skipped(log: RunLog, settings: Settings) -> Constraint:
+    """v0.5 multi-stream: few queries may run on into the next interval (paper, III-C)."""
+    assert settings.interval_ms is not None
+    queries, allowed = len(log.latency_ns), 1 - settings.percentile / 100
+    skipping = int((log.latency_ns > settings.interval_ms * 1e6).sum())
+    passed = queries > 0 and skipping <= allowed * queries
+    return Constraint(
+        "skipped_intervals",
+        f"<= {allowed:.3g} of queries skip an interval of {settings.interval_ms:g} ms",
+        f"{skipping:,} of {queries:,}",
+        passed,
+        "" if passed else "lower the number of streams, or make the system faster",
     )
 
 

@@ -6,13 +6,14 @@ import time
 import numpy as np
 import pytest
 
-from loadgen import Mode, Queries
+from loadgen import Mode
 from loadgen._traffic import generate
+from loadgen.queries import queries_for
 
 
 def started(settings, indices=None, queries=None):
     """Queries whose clock runs, without a runner."""
-    made = Queries(settings, generate(settings, np.arange(64) if indices is None else indices))
+    made = queries_for(settings, generate(settings, np.arange(64) if indices is None else indices))
     assert made.start(0, 1.0)
     return made
 
@@ -83,7 +84,7 @@ def test_several_takers_share_a_multi_stream_query(settings):
 
 def test_a_closed_loop_grows_beyond_what_was_generated(settings):
     asked = settings("single_stream", min_query_count=1, min_duration_ms=60)
-    queries = Queries(asked, generate(asked, np.arange(64), closed_loop_queries=4))
+    queries = queries_for(asked, generate(asked, np.arange(64), closed_loop_queries=4))
     queries.start(0, 1.0)
     while (batch := queries.take()) is not None:
         batch.complete()

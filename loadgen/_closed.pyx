@@ -1,0 +1,122 @@
+"""Closed loops: the next query exists once the last one is complete.
+
+The thread that completes and takes again pays no hand-over.
+"""
+
+from libc.stdint cimport int64_t, uint8_t
+
+from loadgen._platform cimport now_ns
+from loadgen._queries cimport Queries
+from loadgen._traffic cimport Traffic
+
+import traceback
+
+from loadgen.settings import Mode
+from loadgen.statistics import early_stopping_count
+
+cdef int64_t SLICE_NS = 20_000_000
+cdef int64_t FOREVER = 2**62
+
+
+cdef class ClosedLoop(Queries):
+    """Single-stream and multi-stream: queries one after the other."""
+
+    cdef int64_t outstanding, issued_queries, interval_ns, last_answer_ns
+    cdef int64_t min_duration_ns, max_duration_ns, min_queries, max_queries
+
+    def __init__(self, settings, Traffic traffic):
+        queries = len(traffic.sample_index) // self.per_query
+        self.interval_ns = int((settings.interval_ms or 0) * 1e6)
+        self.min_duration_ns = int(settings.min_duration_ms * 1e6)
+        self.min_queries = settings.min_query_count
+        self.max_duration_ns = self.max_queries = FOREVER
+        if settings.max_duration_ms is not None:
+            self.max_duration_ns = int(settings.max_duration_ms * 1e6)
+        if settings.max_query_count is not None:
+            self.max_queries = settings.max_query_count
+        if settings.extend:
+            least = early_stopping_count(1, settings.percentile, settings.confidence)
+            self.min_queries = max(self.min_queries, least)
+        if not traffic.endless:
+            self.max_queries = min(self.max_queries, queries)
+        if settings.mode is Mode.ACCURACY:
+            self.min_queries = self.max_queries = queries
+            self.max_duration_ns = FOREVER
+
+    cdef int64_t _take(self, int64_t most, int64_t wait_ns, int64_t* first) noexcept nogil:
+        cdef int64_t count = 0
+        self.monitor.lock()
+        while not self.stopped.load() and not self.finished.load():
+            if self.cursor.load() < self.issued_queries * self.per_query:
+                count = self._claim(most, first)
+                break
+            if self.outstanding > 0:
+                self.monitor.wait_ns(SLICE_NS)
+            elif self._over():
+                self.finished.store(1)
+                self.monitor.notify_all()
+            else:
+                self._issue()
+        self.monitor.unlock()
+        return count
+
+    cdef bint _over(self) noexcept nogil:
+        cdef int64_t query = self.issued_queries
+        if query == 0:
+            return False
+        if query >= self.max_queries or now_ns() - self.start_ns >= self.max_duration_ns:
+            return True
+        return (
+            query >= self.min_queries and self.tape.scheduled[query - 1] >= self.min_duration_ns
+        )
+
+    cdef void _issue(self) noexcept nogil:
+        cdef int64_t query = self.issued_queries
+        if (query + 1) * self.per_query > self.tape.total and not self._lengthen():
+            return
+        self.tape.scheduled[query] = self._next_time(query)
+        self.outstanding = self.per_query
+        self.issued_queries = query + 1
+
+    cdef int64_t _next_time(self, int64_t query) noexcept nogil:
+        """When a closed loop's next query is issued: at once, or on the next free tick."""
+        cdef int64_t due, now
+        if query == 0 or self.interval_ns == 0:
+            return self._sleep(0, 0)  # the first query waits for the start
+        due = self.tape.scheduled[query - 1] + self.interval_ns
+        if self.last_answer_ns > due:
+            due += -(-(self.last_answer_ns - due) // self.interval_ns) * self.interval_ns
+        now = self._sleep(due, self.spin_ns)
+        if now >= due:
+            self.tape.wake(now - due)
+        return due
+
+    cdef bint _lengthen(self) noexcept with gil:
+        """Double a closed loop's traffic. Nothing is outstanding, so arrays may move."""
+        try:
+            self.traffic.more(self.tape.total // self.per_query)
+            self._point()
+            samples = len(self.traffic.sample_index)
+            self.tape.lengthen(samples, self._logged(samples))
+            return True
+        except Exception:
+            self._first_error = self._first_error or traceback.format_exc()
+            self.stopped.store(1)
+            return False
+
+    cdef int64_t _claim(self, int64_t most, int64_t* first) noexcept nogil:
+        cdef int64_t begin = self.cursor.load()
+        cdef int64_t end = min(self.issued_queries * self.per_query, begin + most)
+        self.tape.take(begin, end, now_ns() - self.start_ns)
+        first[0] = begin
+        self.cursor.store(end)
+        return end - begin
+
+    cdef void _answer(self, int64_t first, int64_t count, uint8_t state, int64_t at) noexcept nogil:
+        # Held, because a closed loop may move its arrays while nothing is outstanding.
+        self.monitor.lock()
+        self.outstanding -= self.tape.answer(first, count, state, at)
+        if self.outstanding == 0:
+            self.last_answer_ns = at
+            self.monitor.notify_all()
+        self.monitor.unlock()

@@ -1,0 +1,3 @@
+from loadgen._queries import Queries
+
+class OpenLoop(Queries): ...
