@@ -31,7 +31,9 @@ cdef class Tape:
     cdef lengthen(self, int64_t total, logged):
         """Make room for ``total`` samples and keep what is recorded."""
         def longer(array, int64_t length, fill):
-            return np.concatenate([array, np.full(length - len(array), fill, array.dtype)])
+            made = np.full(length, fill, array.dtype)
+            made[: len(array)] = array
+            return made
 
         self.scheduled_ns = longer(self.scheduled_ns, total // self.per_query, -1)
         self.taken_ns = longer(self.taken_ns, total, -1)

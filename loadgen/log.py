@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,17 +65,18 @@ class RunLog:
         """Ids of the samples that were taken and never answered."""
         return np.flatnonzero(self.status == STATUS["taken"])
 
-    @property
+    @cached_property
     def latency_ns(self) -> NDArray[np.int64]:
         """int64: latency of each query whose samples were all answered, in issue order.
 
         From the scheduled time to the last sample's completion.
         """
-        if len(self.scheduled_ns) == 0:
-            return np.empty(0, np.int64)
-        answered = np.minimum.reduceat(self.done, self.first_sample)
-        finished_ns = np.maximum.reduceat(self.completed_ns, self.first_sample)
-        return (finished_ns - self.scheduled_ns)[answered]
+        answered, finished_ns = self.done, self.completed_ns
+        if len(self.scheduled_ns) != len(self.status):  # several samples to a query
+            answered = np.minimum.reduceat(answered, self.first_sample)
+            finished_ns = np.maximum.reduceat(finished_ns, self.first_sample)
+        latency_ns = finished_ns - self.scheduled_ns
+        return latency_ns if answered.all() else latency_ns[answered]
 
     @property
     def batch_sizes(self) -> NDArray[np.int64]:

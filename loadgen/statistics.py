@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,20 @@ from scipy.stats import binom
 if TYPE_CHECKING:
     from loadgen.settings import Settings
 
-Integers = NDArray[np.int64] | NDArray[np.int32]
+Integers = NDArray[np.int64] | NDArray[np.int32] | NDArray[np.uint32]
+
+
+def ascending(values: Integers) -> Integers:
+    """``values`` sorted; as 32-bit numbers where they fit, which sort faster."""
+    fits = len(values) > 0 and values.min() >= 0 and values.max() < 2**32
+    return np.sort(values.astype(np.uint32)) if fits else np.sort(values)
+
+
+def percentiles(values: Integers, percents: Sequence[float]) -> list[int]:
+    """The rules' percentiles of values in any order, found without sorting them all."""
+    places = [_place(len(values), percent) for percent in percents]
+    parted = np.partition(values, places)
+    return [int(parted[place]) for place in places]
 
 
 def percentile(ordered: Integers, percent: float) -> int:
@@ -23,7 +37,11 @@ def percentile(ordered: Integers, percent: float) -> int:
     """
     if len(ordered) == 0:
         raise ValueError("no value has a percentile")
-    return int(ordered[min(len(ordered) - 1, int(len(ordered) * (percent / 100)))])
+    return int(ordered[_place(len(ordered), percent)])
+
+
+def _place(count: int, percent: float) -> int:
+    return min(count - 1, int(count * (percent / 100)))
 
 
 def required_queries(percent: float, confidence: float = 0.99) -> int:

@@ -10,9 +10,11 @@ from loadgen.log import Ending, RunLog
 from loadgen.settings import Mode, Scenario, Settings
 from loadgen.statistics import (
     allowed_over,
+    ascending,
     early_stopping_count,
     percentile,
     percentile_interval,
+    percentiles,
     upper_estimate,
 )
 
@@ -106,8 +108,8 @@ def judge(log: RunLog, settings: Settings | None = None) -> Verdict:
 
 def summarise(log: RunLog, settings: Settings) -> Statistics:
     """The figures of ``log``."""
-    latency_ns = np.sort(log.latency_ns)
-    late_ns = np.sort(log.lateness_ns)
+    latency_ns = ascending(log.latency_ns)
+    late_ns = log.lateness_ns
     duration_s = float(log.completed_ns.max(initial=0)) / 1e9
     done = int(log.done.sum())
     sizes = log.batch_sizes
@@ -131,11 +133,7 @@ def summarise(log: RunLog, settings: Settings) -> Statistics:
         batch_size_max=int(sizes.max()) if len(sizes) else None,
         wait_count=len(late_ns),
         late_count=int((late_ns > settings.late_ms * 1e6).sum()),
-        wake_late_us={
-            name: percentile(late_ns, percent) / 1e3
-            for name, percent in (("p50", 50.0), ("p99", 99.0), ("max", 100.0))
-            if len(late_ns)
-        },
+        wake_late_us=_lateness(late_ns),
     )
 
 
@@ -166,11 +164,18 @@ def _intervals(ordered_ns: np.ndarray) -> dict[str, tuple[float, float] | None]:
 def _thirds(latency_ns: np.ndarray, judged: float) -> dict[str, tuple[float, float, float]]:
     if len(latency_ns) < 3:
         return {}
-    thirds = [np.sort(third) for third in np.array_split(latency_ns, 3)]
-    return {
-        f"p{percent:g}": tuple(percentile(third, percent) / 1e6 for third in thirds)  # type: ignore[misc]
-        for percent in (50.0, judged)
-    }
+    thirds = np.array_split(latency_ns, 3)
+    (a, b, c), (x, y, z) = zip(
+        *(percentiles(third, (50.0, judged)) for third in thirds), strict=True
+    )
+    return {"p50": (a / 1e6, b / 1e6, c / 1e6), f"p{judged:g}": (x / 1e6, y / 1e6, z / 1e6)}
+
+
+def _lateness(late_ns: np.ndarray) -> dict[str, float]:
+    if len(late_ns) == 0:
+        return {}
+    p50, p99, most = percentiles(late_ns, (50.0, 99.0, 100.0))
+    return {"p50": p50 / 1e3, "p99": p99 / 1e3, "max": most / 1e3}
 
 
 def _metric(log: RunLog, settings: Settings, statistics: Statistics) -> Metric:
@@ -189,7 +194,7 @@ def _metric(log: RunLog, settings: Settings, statistics: Statistics) -> Metric:
         how = f"samples per query, one query every {settings.interval_ms:g} ms"
         return Metric("streams", settings.samples_per_query, "streams", how)
     name = f"{settings.scenario}_p{settings.percentile:g}_latency_ms"
-    ordered = np.sort(log.latency_ns)
+    ordered = ascending(log.latency_ns)
     if settings.confidence is None:
         value = percentile(ordered, settings.percentile) if len(ordered) else None
         how = f"{settings.percentile:g}th percentile of the query latency"
