@@ -20,7 +20,9 @@ Integers = NDArray[np.int64] | NDArray[np.int32] | NDArray[np.uint32]
 def ascending(values: Integers) -> Integers:
     """``values`` sorted; as 32-bit numbers where they fit, which sort faster."""
     fits = len(values) > 0 and values.min() >= 0 and values.max() < 2**32
-    return np.sort(values.astype(np.uint32)) if fits else np.sort(values)
+    ordered = values.astype(np.uint32) if fits else values.copy()
+    ordered.sort()
+    return ordered
 
 
 def percentiles(values: Integers, percents: Sequence[float]) -> list[int]:
