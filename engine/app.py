@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 from engine.errors import INTERRUPTED, VALID, ConfigError
@@ -13,30 +15,49 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 # Exit codes from the gravest to the mildest: a sweep ends with the gravest of its jobs.
-GRAVITY = (INTERRUPTED, ConfigError.exit_code, 4, 2, 1, VALID)
+GRAVITY = (INTERRUPTED, 1, ConfigError.exit_code, 4, 2, VALID)
 
 _codes: list[int] = []
 
 
 def job(composed: DictConfig) -> None:
-    """One benchmark. It never raises for what a user can mend, so that a sweep goes on."""
+    """One benchmark. It never raises, so that a sweep goes on with its other jobs.
+
+    After Ctrl-C those are left out.
+    """
+    if INTERRUPTED in _codes:
+        return
     from engine.job import run_job
 
-    _codes.append(run_job(composed))
+    try:
+        _codes.append(run_job(composed))
+    except Exception:  # a fault of this program: the traceback is for its makers
+        traceback.print_exc()
+        _codes.append(1)
 
 
 def main() -> int:
     """Run the command line; the exit code of the program."""
     import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     _codes.clear()
     sys.argv[1:] = hydra_arguments(sys.argv[1:])
+    if problem := misnamed(sys.argv[1:]):
+        return _refuse(problem)
+    # Hydra then raises what it would print over many lines and leave with 1.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     entry = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)
     try:
         entry()
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        return _refuse(plainly(error))
+    except OSError as error:  # the folder of the run
+        return _refuse(f"{error}. Set hydra.run.dir=FOLDER to one that can be written.")
     except SystemExit as leaving:
-        # Hydra has said what is wrong with the command line and left with 1.
-        if leaving.code not in (0, None) and not _codes:
+        # The argument parser has said what is wrong and left.
+        if leaving.code not in (0, None):
             return ConfigError.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -44,9 +65,46 @@ def main() -> int:
     return gravest(_codes)
 
 
+def _refuse(problem: str) -> int:
+    print(f"error: {problem}", file=sys.stderr)
+    return ConfigError.exit_code
+
+
+def plainly(error: Exception) -> str:
+    """What Hydra has to say, in one line."""
+    options, wanted = getattr(error, "options", None), getattr(error, "missing_cfg_file", None)
+    if options and wanted:
+        group, _, name = str(wanted).rpartition("/")
+        return f"{group}={name} is not a choice: it must be one of {', '.join(options)}."
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [
+        line for line in lines if line and not line.startswith(("To append", "full_key", "obj"))
+    ]
+    return " ".join(said)
+
+
 def gravest(codes: list[int]) -> int:
     """The exit code of a command that ran several benchmarks."""
     return min(codes, key=GRAVITY.index, default=VALID)
+
+
+def misnamed(arguments: list[str]) -> str | None:
+    """What is wrong with the first override that names no group or key of ours, in one line.
+
+    Hydra would refuse it too, but without the names that are allowed.
+    """
+    from engine.validation import GROUPS, unknown_key
+
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        group, dot, key = name.partition(".")
+        if (name.startswith("~") and name[1:] in GROUPS) or (group in GROUPS and value == "null"):
+            chosen = name.lstrip("~")
+            if not dot:
+                return f"{argument}: the benchmark needs a {chosen}; choose one with {chosen}=NAME."
+        if equals and dot and group in GROUPS and (problem := unknown_key(group, key)):
+            return problem
+    return None
 
 
 def hydra_arguments(arguments: list[str]) -> list[str]:

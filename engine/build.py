@@ -15,7 +15,7 @@ from engine.cache import Cache
 from engine.config import Config, NullSut
 from engine.errors import ConfigError, SutError
 from engine.paths import cache_dir, resolve
-from loadgen import SystemUnderTest
+from loadgen import LoadedSet, SystemUnderTest
 
 if TYPE_CHECKING:
     from engine.datasets import Library
@@ -123,14 +123,30 @@ def fit_batch(benchmark: Benchmark, bound_s: float | None, say: Say) -> dict[int
         return {}
     say("timing batch sizes")
     given = getattr(config.sut, "max_batch", None)
+
+    def time_of(size: int) -> float:
+        return service_time_s(benchmark, samples, size)
+
     samples = benchmark.library.load(np.arange(min(64, benchmark.library.total_count)))
     limit_s = 1.0 if bound_s is None else bound_s / 2
-    times = {1: sut.service_time_s(samples, 1)}
+    times = {1: time_of(1)}
     size = 2
     while size <= 64 and given is None:
-        times[size] = sut.service_time_s(samples, size)
+        times[size] = time_of(size)
         if times[size] > limit_s or times[size] / size > 0.98 * times[size // 2] / (size // 2):
             break
         sut.max_batch = size
         size *= 2
     return times
+
+
+def service_time_s(benchmark: Benchmark, samples: LoadedSet, size: int) -> float:
+    """Seconds for one batch of ``size`` on the idle system; SutError if it fails at that."""
+    from sut.onnxruntime import OnnxRuntimeSut
+
+    sut = benchmark.sut
+    assert isinstance(sut, OnnxRuntimeSut)
+    try:
+        return sut.service_time_s(samples, size)
+    except Exception as error:  # the runtime raises types of its own
+        raise SutError(f"{sut.name} failed on a batch of {size}: {error}") from error

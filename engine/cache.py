@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ log = logging.getLogger(__name__)
 
 FULL_CHECK_BYTES = 1 << 30
 """Larger files are checked by their size alone when they are read, others by their hash too."""
+
+
+ABANDONED_S = 24 * 3600
 
 
 def key_of(*parts: object) -> str:
@@ -72,6 +77,7 @@ class Cache:
         temporary = self.root / f".{stem}-{uuid.uuid4().hex}{suffix}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
+            self._sweep()
             temporary.touch(exist_ok=False)
             build(temporary)
             digest, size = sha256_of(temporary), temporary.stat().st_size
@@ -82,8 +88,16 @@ class Cache:
         except OSError as error:
             raise self._unwritable(error) from error
         finally:
-            temporary.unlink(missing_ok=True) if self.root.is_dir() else None
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
         return Cached(path, digest)
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left behind, long after it can still be writing it."""
+        for left in self.root.glob(".*"):
+            with contextlib.suppress(OSError):
+                if left.is_file() and time.time() - left.stat().st_mtime > ABANDONED_S:
+                    left.unlink()
 
     def _unwritable(self, error: OSError) -> ConfigError:
         return ConfigError(

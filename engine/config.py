@@ -24,8 +24,8 @@ class Preprocessing:
     channels: str = limited("rgb", choices=("rgb", "bgr"))
     layout: str = limited("nchw", choices=("nchw", "nhwc"))
     scale: float = limited(1.0, more_than=0)
-    mean: list[float] = limited([0.0, 0.0, 0.0])
-    std: list[float] = limited([1.0, 1.0, 1.0], more_than=0)
+    mean: list[float] = limited([0.0, 0.0, 0.0], items=3)
+    std: list[float] = limited([1.0, 1.0, 1.0], more_than=0, items=3)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Scenario:
     samples_per_query: int | None = limited(None, at_least=1)
     min_duration_s: float | None = limited(None, at_least=0)
     max_duration_s: float | None = limited(None, more_than=0)
-    min_query_count: int | None = limited(None, at_least=1)
+    min_query_count: int | None = limited(None, at_least=1, at_most=10**9)
     sut_timeout_s: float = limited(60.0, more_than=0)
 
 

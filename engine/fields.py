@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,21 +11,28 @@ from omegaconf import MISSING
 
 from engine.errors import ConfigError
 
+COUNT = "so many items"
+
 
 def limited(
     default: Any = MISSING,
     *,
+    items: int | None = None,
     at_least: float | None = None,
     more_than: float | None = None,
     at_most: float | None = None,
     choices: tuple[str, ...] | None = None,
 ) -> Any:
-    """A dataclass field whose value, unless None, must keep within the limits given."""
+    """A dataclass field whose value, unless None, must keep within the limits given.
+
+    ``items``: how many a list must have. Numbers must be finite.
+    """
     limits = {
         "at least": at_least,
         "more than": more_than,
         "at most": at_most,
         "one of": choices,
+        COUNT: items,
     }
     metadata = {word: limit for word, limit in limits.items() if limit is not None}
     if isinstance(default, list | dict):
@@ -38,6 +46,8 @@ def check(node: Any, where: str) -> None:
     ``where`` is the config group, so that the message can name ``group.key``.
     """
     for key, value, metadata in _leaves(node, where):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{key}={value} is not allowed: it must be finite.")
         if value is not None and not all(_within(value, *limit) for limit in metadata.items()):
             allowed = " and ".join(f"{word} {_shown(limit)}" for word, limit in metadata.items())
             raise ConfigError(f"{key}={_shown(value)} is not allowed: it must be {allowed}.")
@@ -49,7 +59,11 @@ def _leaves(node: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
         if dataclasses.is_dataclass(value):
             yield from _leaves(value, key)
         elif isinstance(value, list):
-            yield from ((f"{key}[{i}]", item, field.metadata) for i, item in enumerate(value))
+            limits = dict(field.metadata)
+            count = limits.pop(COUNT, None)
+            if count not in (None, len(value)):
+                raise ConfigError(f"{key}={value} is not allowed: it must have {count} items.")
+            yield from ((f"{key}[{i}]", item, limits) for i, item in enumerate(value))
         elif isinstance(value, dict):
             yield from ((f"{key}.{name}", item, field.metadata) for name, item in value.items())
         else:

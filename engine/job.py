@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import INTERRUPTED, INVALID, VALID, SutError, TailboundError
+from engine.errors import INTERRUPTED, INVALID, VALID, ConfigError, SutError, TailboundError
 from engine.validation import validate
 from loadgen import Ending
 
@@ -58,16 +59,30 @@ def benchmark(config: Config, folder: Path, command: str) -> int:
         try:
             code = _measure(config, record, tracker, reporter)
         except TailboundError as error:
-            record.finish("FAILED", error.exit_code, str(error))
-            return _complain(error)
+            _finish(record, "FAILED", error.exit_code, str(error))
+            code = _complain(error)
         except KeyboardInterrupt:
-            record.finish("INTERRUPTED", INTERRUPTED, "interrupted before the measurement ended")
+            _finish(record, "INTERRUPTED", INTERRUPTED, "Interrupted before anything was measured.")
             code = INTERRUPTED
+        except OSError as error:
+            problem = ConfigError(
+                f"{folder} cannot be written ({error.strerror or error}): make room, or set "
+                "hydra.run.dir=FOLDER. What was measured until then follows."
+            )
+            _finish(record, "FAILED", problem.exit_code, str(problem))
+            code = _complain(problem)
         except Exception:
-            record.finish("FAILED", 1, traceback.format_exc())
+            _finish(record, "FAILED", 1, traceback.format_exc())
             raise
-    _conclude(record, tracker)
+    if record.data["performance"] or record.data["accuracy"]:
+        _conclude(record, tracker)
     return code
+
+
+def _finish(record: Record, verdict: str, code: int, message: str) -> None:
+    """Close the record, even where it can no longer be written."""
+    with contextlib.suppress(OSError):
+        record.finish(verdict, code, message)
 
 
 def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporter) -> int:

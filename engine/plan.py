@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict
 
 from engine.config import Config, ScenarioRules
 from engine.errors import ConfigError
+from engine.validation import shipped_rules
 from loadgen import Mode, Scenario, Settings
+
+MOST_QUERIES = 500_000_000
 
 
 def scenario_rules(config: Config) -> ScenarioRules:
@@ -39,8 +42,27 @@ def bound_ms(config: Config) -> float | None:
 
 def check(config: Config) -> None:
     """Raise ConfigError for what can be refused before anything is built."""
-    full_settings(config, config.scenario.target_qps or 1.0)
-    rate_missing = config.scenario.target_qps is None and config.search.kind == "none"
+    mode = Mode.ACCURACY if config.mode == "accuracy" else Mode.PERFORMANCE
+    full = full_settings(config, config.scenario.target_qps or 1.0, mode)
+    rate, searched = config.scenario.target_qps, config.search.kind != "none"
+    rate_missing = rate is None and not searched
+    if config.scenario.name == Scenario.SERVER and searched and rate is not None:
+        raise ConfigError(
+            f"scenario.target_qps={rate:g} is for one run at that rate, but search="
+            f"{config.search.kind} finds the rate itself: set search=none, or leave the rate out."
+        )
+    seconds = (full.max_duration_ms or full.min_duration_ms) / 1000
+    if rate is not None and rate * seconds > MOST_QUERIES:
+        raise ConfigError(
+            f"scenario.target_qps={rate:g} for {seconds:g} s makes more than {MOST_QUERIES:,} "
+            "queries, which do not fit into memory: lower the rate or scenario.min_duration_s."
+        )
+    p = config.model.preprocessing
+    if p.resize < p.size:
+        raise ConfigError(
+            f"model.preprocessing.resize={p.resize} is smaller than the crop of "
+            f"model.preprocessing.size={p.size}: it must be at least as large."
+        )
     if config.scenario.name == Scenario.SERVER and rate_missing and config.mode != "accuracy":
         raise ConfigError(
             "scenario=server without a search needs a rate: set scenario.target_qps=QPS, or "
@@ -53,8 +75,10 @@ def quality_ratio(config: Config) -> float:
     return config.rules.quality_ratios.get(config.model.name, config.rules.quality_ratio)
 
 
-def full_settings(config: Config, target_qps: float | None) -> Settings:
-    """The settings of a performance run under the full rules; ``target_qps`` as in Settings."""
+def full_settings(
+    config: Config, target_qps: float | None, mode: Mode = Mode.PERFORMANCE
+) -> Settings:
+    """The settings of a run under the full rules; ``target_qps`` as in Settings."""
     asked, rules, own = scenario_rules(config), config.rules, config.scenario
     min_duration_s = rules.min_duration_s if own.min_duration_s is None else own.min_duration_s
     max_duration_s = own.max_duration_s or rules.max_duration_s
@@ -62,10 +86,11 @@ def full_settings(config: Config, target_qps: float | None) -> Settings:
     try:
         return Settings(
             scenario=Scenario(own.name),
+            mode=mode,
             target_qps=target_qps,
             samples_per_query=own.samples_per_query or asked.samples_per_query,
             percentile=asked.percentile,
-            bound_ms=bound_ms(config),
+            bound_ms=bound_ms(config) if mode is Mode.PERFORMANCE else None,
             min_duration_ms=min_duration_s * 1000,
             max_duration_ms=None if max_duration_s is None else max_duration_s * 1000,
             min_query_count=own.min_query_count or asked.min_query_count,
@@ -84,7 +109,7 @@ def full_settings(config: Config, target_qps: float | None) -> Settings:
 
 def accuracy_settings(config: Config, target_qps: float | None) -> Settings:
     """The settings of an accuracy run: every sample once, in the scenario's traffic."""
-    return replace(full_settings(config, target_qps), mode=Mode.ACCURACY)
+    return full_settings(config, target_qps, Mode.ACCURACY)
 
 
 def deviations(config: Config, *, synthetic_data: bool, reference_weights: bool) -> list[str]:
@@ -93,6 +118,10 @@ def deviations(config: Config, *, synthetic_data: bool, reference_weights: bool)
     found = []
     if not rules.conformant:
         found.append(f"rules={rules.name} is not an edition of the rules")
+    for name, value in asdict(rules).items():
+        edition = asdict(shipped_rules(rules.name) or rules)
+        if rules.conformant and value != edition[name]:
+            found.append(f"rules.{name} is not what the edition says")
     if own.min_duration_s is not None and own.min_duration_s < rules.min_duration_s:
         found.append(f"scenario.min_duration_s={own.min_duration_s:g} is below the rules'")
     if own.min_query_count is not None and own.min_query_count < asked.min_query_count:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.build import Benchmark
+from engine.build import Benchmark, service_time_s
 from engine.cache import key_of
 from engine.config import Precision
-from engine.errors import ConfigError
+from engine.errors import ConfigError, SutError
 from engine.performance import Follow, Speed
 from engine.plan import accuracy_settings, quality_ratio
 from engine.record import Record
@@ -40,6 +40,7 @@ def assess(
         follow("accuracy", None),
     )
     verdict = judge(log)
+    record.logs("accuracy", log, verdict)
     if not verdict.valid:
         missed = "; ".join(f"{row.name}: {row.measured}" for row in verdict.missed)
         record.data["message"] = f"The accuracy run did not end well: {missed}. {log.error or ''}"
@@ -84,9 +85,7 @@ def _rate(benchmark: Benchmark, speed: Speed | None) -> float | None:
         return config.scenario.target_qps
     if speed is not None and speed.rate_qps is not None:
         return speed.rate_qps
-    samples = benchmark.library.load(np.arange(1))
-    one_s: float = benchmark.sut.service_time_s(samples, 1)  # type: ignore[attr-defined]
-    return 0.5 / one_s
+    return 0.5 / service_time_s(benchmark, benchmark.library.load(np.arange(1)), 1)
 
 
 def in_order(log: RunLog, total: int) -> Responses:
@@ -103,7 +102,10 @@ def in_order(log: RunLog, total: int) -> Responses:
 
 def _score(responses: Responses, benchmark: Benchmark) -> Quality:
     config = benchmark.config
-    return top1(responses, benchmark.library.labels, config.model.label_offset)
+    try:
+        return top1(responses, benchmark.library.labels, config.model.label_offset)
+    except ValueError as error:
+        raise SutError(f"The answers cannot be scored: {error}") from error
 
 
 def fp32_reference(benchmark: Benchmark, say: Say) -> Quality:

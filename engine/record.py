@@ -5,18 +5,22 @@ Reports, tables, plots and tracking are all rendered from it and compute nothing
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 import engine
 from engine.config import Config
 from loadgen import RunLog, Verdict
+from loadgen.official import write_logs
 from multirun.search import SearchResult
 
 SCHEMA = 1
@@ -38,7 +42,7 @@ class Record:
         self.data: Json = {
             "schema": SCHEMA,
             "program": {"name": "tailbound", "version": engine.__version__},
-            "command": command,
+            "command": without_secret(command),
             "created": _now(),
             "finished": False,
             "verdict": None,
@@ -46,7 +50,7 @@ class Record:
             "message": None,
             "conformant": False,
             "deviations": [],
-            "config": dataclasses.asdict(config),
+            "config": _without_secrets(dataclasses.asdict(config)),
             "model": None,
             "dataset": None,
             "sut": None,
@@ -59,13 +63,28 @@ class Record:
     def save(self) -> None:
         """Write result.json atomically."""
         text = json.dumps(self.data, indent=1, allow_nan=False, default=_plain)
-        write_atomically(self.folder / FILE, text.encode())
+        with atomically(self.folder / FILE) as file:
+            file.write(text.encode())
 
     def performance(self, log: RunLog, verdict: Verdict) -> None:
-        """Put a performance run in, and its arrays beside it in run_log.npz."""
+        """Put a performance run in, its arrays beside it in run_log.npz, and its log files."""
         self.data["performance"] = run_section(log, verdict)
-        write_arrays(self.folder / LOG_FILE, log)
         self.save()
+        write_arrays(self.folder / LOG_FILE, log)
+        self.logs("performance", log, verdict)
+
+    def logs(self, part: str, log: RunLog, verdict: Verdict) -> None:
+        """Write the log files in the official LoadGen's format into the folder of this part."""
+        dataset, sut = self.data["dataset"], self.data["sut"]
+        write_logs(
+            self.folder / part,
+            log,
+            verdict,
+            sut_name=sut["name"],
+            library_name=dataset["name"],
+            total_count=dataset["total_count"],
+            performance_count=dataset["performance_sample_count"],
+        )
 
     def search(self, result: SearchResult, facts: Json) -> None:
         """Put a search in; ``facts`` are what it started from."""
@@ -100,8 +119,7 @@ def run_section(log: RunLog, verdict: Verdict) -> Json:
 
 def write_arrays(path: Path, log: RunLog) -> None:
     """The run's arrays, so that anyone can recompute its figures (NumPy, no pickle)."""
-    temporary = path.with_name(f"{path.name}.part")
-    with temporary.open("wb") as file:
+    with atomically(path) as file:
         np.savez_compressed(
             file,
             scheduled_ns=log.scheduled_ns,
@@ -112,20 +130,36 @@ def write_arrays(path: Path, log: RunLog) -> None:
             sample_index=log.sample_index,
             lateness_ns=log.lateness_ns,
         )
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content``: a reader, or a crash, sees the old file or the new one."""
+@contextlib.contextmanager
+def atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that replaces ``path`` once it is whole and on the disk.
+
+    A reader, or a crash, sees the old file or the new one; a write that fails leaves nothing.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.part")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def without_secret(text: str) -> str:
+    """``text`` without the user and password of the addresses in it."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)
+
+
+def _without_secrets(config: Json) -> Json:
+    uri = config["tracking"]["uri"]
+    tracking = {**config["tracking"], "uri": None if uri is None else without_secret(uri)}
+    return {**config, "tracking": tracking}
 
 
 def _now() -> str:

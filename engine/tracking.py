@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.config import Config
-from engine.record import FILE, LOG_FILE, Json
+from engine.record import FILE, LOG_FILE, Json, without_secret
 from engine.report.plots import latency_plot, search_plot
 
 DEFAULT_STORE = Path("runs/mlflow.db")
@@ -56,13 +56,21 @@ class MlflowTracker:
                 self._experiment_id = self._open()
         except Exception as error:  # any backend, any driver: a result must not depend on it
             self._warn(
-                f"MLflow at {_without_secret(self.uri)} cannot be reached, this run is not "
-                f"tracked: {type(error).__name__}: {str(error).splitlines()[0]}"
+                f"MLflow at {without_secret(self.uri)} cannot be reached, this run is not "
+                f"tracked: {self._reason(error)}"
             )
+
+    def _reason(self, error: Exception) -> str:
+        """An error's first line, without the secret that its text may repeat."""
+        text = str(error).replace(self.uri, without_secret(self.uri))
+        first = next(iter(text.splitlines()), "")
+        return f"{type(error).__name__}: {without_secret(first)}"
 
     def _open(self) -> str:
         # MLflow would report its use over the network from a thread of its own.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         import mlflow
 
         for name in ("mlflow", "alembic"):  # after the import, which sets levels of its own
@@ -90,11 +98,11 @@ class MlflowTracker:
                 self._log(record, folder)
         except Exception as error:
             self._warn(
-                f"MLflow did not take this run ({type(error).__name__}: "
-                f"{str(error).splitlines()[0]}); it is complete in {folder / FILE}"
+                f"MLflow did not take this run ({self._reason(error)}); "
+                f"it is complete in {folder / FILE}"
             )
             return None
-        return f"{self.experiment} at {_without_secret(self.uri)}"
+        return f"{self.experiment} at {without_secret(self.uri)}"
 
     def _log(self, record: Json, folder: Path) -> None:
         import mlflow
@@ -113,9 +121,10 @@ class MlflowTracker:
         for figure, draw in (("latency_cdf.png", latency_plot), ("search.png", search_plot)):
             if (picture := draw(record)) is not None:
                 client.log_figure(run_id, picture, figure)
-        for file in (FILE, LOG_FILE, ".hydra/config.yaml", ".hydra/overrides.yaml"):
+        for file in (FILE, LOG_FILE):
             if (folder / file).is_file():
                 client.log_artifact(run_id, str(folder / file))
+        client.log_dict(run_id, record["config"], "config.yaml")
         for number, probe in enumerate((record["search"] or {}).get("probes", [])):
             child = client.create_run(
                 self._experiment_id,
@@ -178,8 +187,6 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
-        elif f"{prefix}{key}" == "tracking.uri" and value is not None:
-            yield f"{prefix}{key}", _without_secret(str(value))
         else:
             yield f"{prefix}{key}", value
 
@@ -187,9 +194,3 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 def _local_store() -> str:
     DEFAULT_STORE.parent.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{DEFAULT_STORE.absolute()}"
-
-
-def _without_secret(uri: str) -> str:
-    """The URI without what stands between // and @."""
-    scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

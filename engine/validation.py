@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from engine import config as schema
 from engine.errors import ConfigError
 from engine.fields import check
+from engine.paths import conf_dir
 
 # The classes of each group; where there are several, the group's key ``kind`` chooses.
 GROUPS: dict[str, dict[str, type]] = {
@@ -53,6 +55,16 @@ def validate(composed: DictConfig) -> schema.Config:
     return schema.Config(mode=str(mode), cache_dir=cache_dir, **groups)
 
 
+def shipped_rules(name: str) -> schema.Rules | None:
+    """The rules edition ``name`` as it came with this program, None if it did not."""
+    file = conf_dir() / "rules" / f"{name}.yaml"
+    if not file.is_file():
+        return None
+    node = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+    rules: schema.Rules = _group("rules", node)
+    return rules
+
+
 def _group(name: str, node: object) -> Any:
     if not isinstance(node, Mapping):
         raise ConfigError(f"The config has no {name}: choose one with {name}=NAME.")
@@ -91,6 +103,22 @@ def _explain(name: str, node: Mapping[str, Any], cls: type, error: OmegaConfBase
         keys = list(owner) if owner is not None else [f.name for f in dataclasses.fields(cls)]
         return _unknown(key, f"{name}.{parent}" if parent else name, keys)
     return f"{name}.{path}={value} is not allowed: {_first_line(error)}."
+
+
+def unknown_key(group: str, path: str) -> str | None:
+    """What is wrong with the name ``group.path``, None if any choice of the group has it."""
+    owners = list(GROUPS[group].values())
+    where = group
+    for key in path.split("."):
+        fields = {field.name: field for owner in owners for field in dataclasses.fields(owner)}
+        if key not in fields:
+            return _unknown(key, where, sorted(fields))
+        inner = typing.get_type_hints(owners[0]).get(key)
+        if inner is None or not dataclasses.is_dataclass(inner):
+            return None
+        assert isinstance(inner, type)
+        owners, where = [inner], f"{where}.{key}"
+    return None
 
 
 def _unknown(key: str, where: str, keys: list[str]) -> str:

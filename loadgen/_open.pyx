@@ -86,6 +86,9 @@ cdef class OpenLoop(Queries):
         self.tape.answer(first, count, state, at)
         self._end_if_answered()
 
+    cdef bint _left(self):
+        return self.cursor.load() < self.limit or self.extends
+
     cdef void _end_if_answered(self) noexcept nogil:
         if not self.extends and self.tape.done.load() + self.tape.failed.load() == self.limit:
             self._end()

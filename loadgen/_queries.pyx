@@ -75,8 +75,10 @@ cdef class Queries:
         cdef Py_ssize_t i
         if self.keeps_responses:
             self.tape.keep(view, outputs)
-        for i in range(view.shape[0]):
-            self.finish(view[i], 1, DONE, now)
+        # Without the GIL: a closed loop may ask for it while it holds its monitor.
+        with nogil:
+            for i in range(view.shape[0]):
+                self.finish(view[i], 1, DONE, now)
 
     def abort(self, str error):
         """End the run now, because the system under test cannot go on; ``error`` says why."""
@@ -149,6 +151,11 @@ cdef class Queries:
         return bool(self.finished.load())
 
     @property
+    def has_more(self):
+        """Whether ``take`` still hands out queries."""
+        return not self.stopped.load() and not self.finished.load() and self._left()
+
+    @property
     def first_error(self):
         """The traceback of the first failure, or None."""
         return self._first_error
@@ -211,6 +218,9 @@ cdef class Queries:
         while now < due and not self.stopped.load():
             now = now_ns() - self.start_ns
         return now
+
+    cdef bint _left(self):
+        return True
 
     cdef void _end(self) noexcept nogil:
         self.monitor.lock()

@@ -248,7 +248,17 @@ def _poisson(settings, int per_arrival):
 
 
 def _arrivals(settings):
-    """int64[q]: when the queries of a server run arrive, until duration and count are reached."""
+    """int64[q]: when the queries of a server run arrive, until duration and count are reached.
+
+    None arrives after the longest duration, which the counts then yield to.
+    """
+    times = _all_arrivals(settings)
+    if settings.max_duration_ms is None:
+        return times
+    return times[: max(1, int(np.searchsorted(times, int(settings.max_duration_ms * 1e6))))]
+
+
+def _all_arrivals(settings):
     if settings.arrivals is Arrivals.TRACE:
         return np.array(settings.trace_ns, dtype=np.int64)
     if settings.arrivals is Arrivals.BURST:

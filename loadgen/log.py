@@ -120,5 +120,5 @@ def joined(logs: list[RunLog]) -> RunLog:
         repeated=sum(log.repeated for log in logs),
         unknown=sum(log.unknown for log in logs),
         after_end=sum(log.after_end for log in logs),
-        error=last.error,
+        error=next((log.error for log in logs if log.error), None),
     )

@@ -24,6 +24,7 @@ from loadgen.sut import SystemUnderTest
 # Looking at a run costs it a little, so it happens ten times a second and no oftener.
 WATCH_INTERVAL_S = 0.1
 START_TIMEOUT_S = 30.0
+JOIN_TIMEOUT_S = 5.0
 RECENT = 4096
 
 
@@ -139,10 +140,16 @@ def _drive(queries: Queries, sut: SystemUnderTest, watch: Watch | None) -> Endin
     finally:
         queries.stop()
     # A worker that hangs in the model cannot be ended; it is a daemon and holds no lock.
-    patience = 0.2 if ending is Ending.SUT_TIMEOUT else 10.0
-    for worker in workers:
-        worker.join(patience)
+    _join(workers, 0.2 if ending is Ending.SUT_TIMEOUT else JOIN_TIMEOUT_S)
     return ending
+
+
+def _join(workers: list[threading.Thread], timeout_s: float) -> None:
+    """Give the workers so long, all together, to end; a further Ctrl-C ends the waiting."""
+    deadline = time.monotonic() + timeout_s
+    with contextlib.suppress(KeyboardInterrupt):
+        for worker in workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
 
 
 @contextlib.contextmanager
@@ -165,6 +172,9 @@ def _serve(sut: SystemUnderTest, queries: Queries, worker: int) -> None:
         sut.serve(queries, worker)
     except BaseException:
         queries.abort(traceback.format_exc())
+    else:
+        if queries.has_more:
+            queries.abort(f"{sut.name}: serve returned before the run was over")
 
 
 def _watch(queries: Queries, watch: Watch | None) -> Ending:
@@ -175,7 +185,9 @@ def _watch(queries: Queries, watch: Watch | None) -> Ending:
         progress = _progress(queries)
         if watch and watch(progress):
             return Ending.STOPPED
-        if progress.completed + progress.failed != answered or progress.outstanding == 0:
+        # A closed loop always has a next query, so to have none outstanding is to stand still.
+        idle = progress.outstanding == 0 and progress.total is not None
+        if progress.completed + progress.failed != answered or idle:
             answered, since = progress.completed + progress.failed, time.monotonic()
         elif time.monotonic() - since > timeout_s:
             return Ending.SUT_TIMEOUT

@@ -118,8 +118,8 @@ def summarise(log: RunLog, settings: Settings) -> Statistics:
         query_count=len(log.scheduled_ns),
         sample_count=done,
         duration_s=duration_s,
-        latency_ms=_latencies(latency_ns),
-        latency_interval_ms=_intervals(latency_ns),
+        latency_ms=_latencies(latency_ns, settings.percentile),
+        latency_interval_ms=_intervals(latency_ns, settings.percentile),
         latency_thirds_ms=_thirds(log.latency_ns, settings.percentile),
         latency_cdf=tuple(
             (percent, percentile(latency_ns, percent) / 1e6) for percent in CDF_PERCENTS
@@ -141,10 +141,11 @@ def _over_bound(latency_ns: np.ndarray, bound_ms: float | None) -> int | None:
     return None if bound_ms is None else int((latency_ns > bound_ms * 1e6).sum())
 
 
-def _latencies(ordered_ns: np.ndarray) -> dict[str, float]:
+def _latencies(ordered_ns: np.ndarray, judged: float) -> dict[str, float]:
     if len(ordered_ns) == 0:
         return {}
-    figures = {f"p{percent:g}": percentile(ordered_ns, percent) / 1e6 for percent in PERCENTILES}
+    percents = sorted({*PERCENTILES, judged})
+    figures = {f"p{percent:g}": percentile(ordered_ns, percent) / 1e6 for percent in percents}
     return {
         "min": float(ordered_ns[0]) / 1e6,
         "mean": float(ordered_ns.mean()) / 1e6,
@@ -153,8 +154,9 @@ def _latencies(ordered_ns: np.ndarray) -> dict[str, float]:
     }
 
 
-def _intervals(ordered_ns: np.ndarray) -> dict[str, tuple[float, float] | None]:
-    found = {percent: percentile_interval(ordered_ns, percent) for percent in PERCENTILES}
+def _intervals(ordered_ns: np.ndarray, judged: float) -> dict[str, tuple[float, float] | None]:
+    percents = sorted({*PERCENTILES, judged})
+    found = {percent: percentile_interval(ordered_ns, percent) for percent in percents}
     return {
         f"p{percent:g}": None if ends is None else (ends[0] / 1e6, ends[1] / 1e6)
         for percent, ends in found.items()
@@ -220,14 +222,17 @@ def _ended(log: RunLog) -> Constraint:
 
 
 def _answered(log: RunLog) -> Constraint:
+    # What was in hand when a run was ended from outside was not lost.
+    ended_outside = log.ending in (Ending.STOPPED, Ending.INTERRUPTED)
+    lost = log.lost[:0] if ended_outside else log.lost
     wrong = {
         "failed": len(log.failed),
-        "lost": len(log.lost),
+        "lost": len(lost),
         "repeated": log.repeated,
         "unknown": log.unknown,
     }
     found = [f"{count} {name}" for name, count in wrong.items() if count]
-    ids = ", ".join(str(i) for i in [*log.failed[:5], *log.lost[:5]])
+    ids = ", ".join(str(i) for i in [*log.failed[:5], *lost[:5]])
     hint = f"every sample must be answered once; first ids: {ids}" if found else ""
     return Constraint("answers", "each sample once", ", ".join(found) or "all", not found, hint)
 
@@ -239,7 +244,7 @@ def _duration(log: RunLog, settings: Settings, statistics: Statistics) -> Constr
     hint = (
         "raise scenario.target_qps, which sets how many samples there are"
         if settings.scenario is Scenario.OFFLINE
-        else "let the run go on for longer"
+        else "let the run last longer (min_duration)"
     )
     return Constraint(
         "min_duration",
@@ -256,7 +261,7 @@ def _count(settings: Settings, statistics: Statistics) -> Constraint:
     else:
         name, required, measured = "min_queries", settings.min_query_count, statistics.query_count
     passed = measured >= required
-    hint = "" if passed else "let the run go on for longer"
+    hint = "" if passed else f"let the run have at least {required:,} (min_query_count)"
     return Constraint(name, f">= {required:,}", f"{measured:,}", passed, hint)
 
 
@@ -301,7 +306,7 @@ def _early_stopping(settings: Settings, statistics: Statistics) -> Constraint:
     else:
         needed = early_stopping_count(1, settings.percentile, settings.confidence)
         passed, required, measured = queries >= needed, f">= {needed:,} queries", f"{queries:,}"
-        hint = f"the percentile is not sure with fewer than {needed:,} queries: run for longer"
+        hint = f"the percentile is not sure with fewer: set min_query_count to {needed:,}"
     return Constraint("early_stopping", required, measured, passed, "" if passed else hint)
 
 

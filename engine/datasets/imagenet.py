@@ -97,6 +97,8 @@ def decode(path: Path, resize: int, size: int) -> NDArray[np.uint8]:
         raise ConfigError(f"{path} is no readable image ({'/'.join(FORMATS)}): {error}") from error
     share = resize / min(rgb.size)
     width, height = (max(resize, round(side * share)) for side in rgb.size)
+    if width * height > MAX_PIXELS:  # a very long image, enlarged by its shorter side
+        raise ConfigError(f"The image {path} has {rgb.width} x {rgb.height} pixels: too long.")
     left, top = (width - size) // 2, (height - size) // 2
     resized = rgb.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(resized.crop((left, top, left + size, top + size)), np.uint8)

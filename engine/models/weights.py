@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -32,6 +33,22 @@ class Fitted:
     statistics: Weights
     rows: NDArray[np.float32]
     bias: NDArray[np.float32]
+
+
+# What NumPy and zipfile raise for an archive that is not one, or is damaged.
+UNREADABLE = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def seeded(network: Network, seed: int) -> dict[str, NDArray[np.float32]]:
@@ -118,7 +135,7 @@ def _npz(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ConfigError(f"model.weights={path} cannot be read as .npz: {error}") from error
 
 

@@ -96,7 +96,11 @@ def _eta_s(progress: Progress) -> float | None:
     if progress.total is None:
         if settings.mode is Mode.ACCURACY:
             return None
-        return max(0.0, settings.min_duration_ms / 1000 - progress.elapsed_s)
+        by_count = 0.0
+        if progress.completed:
+            wanted = settings.min_query_count * settings.samples_per_query - progress.completed
+            by_count = progress.elapsed_s / progress.completed * wanted
+        return max(0.0, by_count, settings.min_duration_ms / 1000 - progress.elapsed_s)
     scheduled_ns = progress.queries.traffic.scheduled_ns
     if scheduled_ns is not None and len(scheduled_ns) > 1:
         return max(0.0, float(scheduled_ns[-1]) / 1e9 - progress.elapsed_s)

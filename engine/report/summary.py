@@ -45,7 +45,7 @@ def metric_text(record: dict[str, Any]) -> str:
     """The figure of the benchmark with its unit."""
     if record["performance"]:
         metric = record["performance"]["metric"]
-        if record["search"]:
+        if record["search"] and "reason" in record["search"]:
             best = record["search"].get("best_qps")
             return "no valid rate" if best is None else f"peak {best:.4g} {metric['unit']}"
         if metric["value"] is None:

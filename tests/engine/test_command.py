@@ -1,6 +1,7 @@
 """The program as its users meet it: results, exit codes and messages."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -46,6 +47,20 @@ def test_figures_in_the_record_can_be_recomputed_from_its_arrays(engine):
     assert statistics["latency_ms"]["p99"] == latency_ms[int(0.99 * len(latency_ms))]
 
 
+def test_the_log_files_have_the_official_format(engine):
+    ended = engine("sut=null", "scenario=server", "search=none", "scenario.target_qps=3000")
+    (detail,) = ended.folder.glob("runs/**/performance/mlperf_log_detail.txt")
+    lines = detail.read_text().splitlines()
+    values = {row["key"]: row["value"] for row in (json.loads(line[9:]) for line in lines)}
+    assert lines[0].startswith(":::MLLOG {")
+    assert values["loadgen_version"].startswith("tailbound")
+    assert values["result_validity"] == ended.record["verdict"]
+    assert (
+        values["result_query_count"] == (ended.record["performance"]["statistics"]["query_count"])
+    )
+    assert detail.with_name("mlperf_log_summary.txt").is_file()
+
+
 def test_a_bound_that_cannot_be_met_is_said_within_seconds(engine):
     began = time.monotonic()
     ended = engine("sut=null", "scenario=server", "sut.delay_us=50000", "scenario.bound_ms=10")
@@ -75,8 +90,14 @@ def test_a_rate_beyond_the_system_is_invalid(engine):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["model=mobilnet"], ["mobilnet", "mobilenet", "resnet50"]),
-        (["sut.thread=1"], ["sut.thread"]),
+        (["model=mobilnet"], ["model=mobilnet is not a choice", "mobilenet, onnx, resnet50"]),
+        (["sut.threads"], ["sut.threads"]),
+        (["=3"], ["=3"]),
+        (["sut.thread=1"], ["thread is not a key of sut", "Did you mean threads?"]),
+        (["model.preprocessing.sise=2"], ["sise is not a key of model.preprocessing"]),
+        (["model=null"], ["needs a model"]),
+        (["~tracking"], ["needs a tracking"]),
+        (["hydra.run.dir=/proc/nowhere", "sut=null", "scenario=offline"], ["hydra.run.dir=FOLDER"]),
         (["+sut.thread=1"], ["thread is not a key of sut", "Did you mean threads?"]),
         (["sut.threads=0"], ["sut.threads=0", "at least 1"]),
         (["mode=fast"], ["mode=fast", "performance, accuracy, both"]),
@@ -95,6 +116,39 @@ def test_a_mistake_ends_with_3_and_one_message(engine, arguments, words):
     for word in words:
         assert word in ended.err
     assert "Traceback" not in ended.err
+    assert len(ended.err.splitlines()) <= 4
+
+
+def test_a_secret_in_an_address_is_shown_nowhere(engine):
+    ended = engine(
+        "sut=null",
+        "scenario=single_stream",
+        "tracking=mlflow",
+        "tracking.uri='http://me:s3cret@127.0.0.1:9'",
+    )
+    assert ended.code == 0
+    assert "cannot be reached" in ended.err
+    assert "s3cret" not in ended.out + ended.err
+    assert "s3cret" not in json.dumps(ended.record)
+
+
+def test_a_fault_of_ours_ends_with_1_and_does_not_end_a_sweep(engine, monkeypatch):
+    from engine import job
+
+    measure, calls = job._measure, []
+
+    def broken_once(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise ZeroDivisionError("a fault of this program")
+        return measure(*arguments)
+
+    monkeypatch.setattr(job, "_measure", broken_once)
+    ended = engine("-m", "sut=null", "scenario=single_stream,offline")
+    assert ended.code == 1
+    assert "ZeroDivisionError" in ended.err
+    assert len(calls) == 2
+    assert ended.out.rpartition("verdict")[2].count("VALID") == 1
 
 
 def failing_network(path):
@@ -135,6 +189,13 @@ def test_a_system_that_fails_ends_with_4_and_its_reason(engine, tmp_path):
     record = ended.record
     assert record["verdict"] == "FAILED"
     assert record["finished"] is False
+
+
+def test_a_system_that_fails_while_it_is_timed_ends_with_4_too(engine, tmp_path):
+    failing_network(tmp_path / "fails.onnx")
+    ended = engine("model=onnx", "model.path=fails.onnx", "scenario=offline")
+    assert ended.code == 4, ended.err
+    assert "Gather" in ended.err
 
 
 def test_a_sweep_ends_with_one_table_and_the_gravest_code(engine):
@@ -181,8 +242,6 @@ def process(tmp_path, cache, *arguments):
 
 
 def test_ctrl_c_ends_with_130_and_keeps_what_was_measured(tmp_path, shared_cache):
-    import json
-
     running = process(tmp_path, shared_cache, "sut=null", "scenario=single_stream")
     end = time.monotonic() + 60
     while not list(tmp_path.glob("runs/**/result.json")) and time.monotonic() < end:

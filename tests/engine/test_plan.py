@@ -7,7 +7,14 @@ from hydra import compose, initialize_config_dir
 
 from engine.errors import ConfigError
 from engine.paths import conf_dir
-from engine.plan import accuracy_settings, bound_ms, deviations, full_settings, quality_ratio
+from engine.plan import (
+    accuracy_settings,
+    bound_ms,
+    check,
+    deviations,
+    full_settings,
+    quality_ratio,
+)
 from engine.validation import validate
 from loadgen import Mode, Scenario
 
@@ -60,6 +67,32 @@ def test_the_user_overrides_the_rules_and_it_is_said():
     found = " ".join(deviations(config, synthetic_data=True, reference_weights=False))
     for word in ("min_duration_s=1", "min_query_count=10", "bound_ms=20", "synthetic", "weights"):
         assert word in found
+
+
+def test_rules_changed_by_hand_are_said():
+    config = configured("model=resnet50", "rules=v4_0", "rules.min_duration_s=0.5")
+    found = deviations(config, synthetic_data=False, reference_weights=True)
+    assert found == ["rules.min_duration_s is not what the edition says"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "word"),
+    [
+        (["scenario.target_qps=50"], "set search=none"),
+        (["search=none"], "scenario.target_qps=QPS"),
+        (["search=none", "scenario.target_qps=1e12"], "do not fit into memory"),
+        (["model.preprocessing.size=512"], "resize=256 is smaller"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_anything_is_built(overrides, word):
+    with pytest.raises(ConfigError, match=word):
+        check(configured(*overrides))
+
+
+def test_an_accuracy_run_needs_no_bound():
+    config = configured("model.name=mine", "mode=accuracy")
+    check(config)
+    assert accuracy_settings(config, 5.0).bound_ms is None
 
 
 def test_a_conformant_config_deviates_in_nothing():

@@ -1,5 +1,7 @@
 """Whole runs: what a good system gets, and what becomes of one that misbehaves."""
 
+import os
+import signal
 import threading
 import time
 
@@ -124,6 +126,65 @@ def test_a_system_that_hangs_is_left_behind(settings, library, scripted_sut):
     assert log.ending is Ending.SUT_TIMEOUT
 
 
+@pytest.mark.parametrize("scenario", ["single_stream", "server"])
+def test_a_system_that_stops_taking_is_found(scenario, settings, library, scripted_sut):
+    release = threading.Event()
+
+    class StopsTaking(scripted_sut):
+        def serve(self, queries, worker):
+            for _ in range(3):
+                batch = queries.take()
+                batch.complete(batch.indices)
+            release.wait(30)
+
+    log = run(settings(scenario, sut_timeout_ms=300.0), library, StopsTaking())
+    release.set()
+    assert log.ending is Ending.SUT_TIMEOUT
+
+
+@pytest.mark.parametrize("scenario", ["single_stream", "server"])
+def test_a_system_that_returns_early_is_found(scenario, settings, library, scripted_sut):
+    class ReturnsEarly(scripted_sut):
+        def serve(self, queries, worker):
+            batch = queries.take()
+            batch.complete(batch.indices)
+
+    log = run(settings(scenario), library, ReturnsEarly())
+    assert log.ending is Ending.SUT_ERROR
+    assert "returned before the run was over" in log.error
+
+
+def test_repeats_while_a_closed_loop_lengthens_do_not_freeze_it(settings, library, scripted_sut):
+    def again_and_again(batch):
+        batch.queries.complete(batch.ids)
+        batch.queries.complete(batch.ids)
+
+    asked = settings("single_stream", min_query_count=140_000, min_duration_ms=0)
+    log = run(asked, library, scripted_sut(answer=again_and_again, workers=2))
+    assert log.ending is Ending.COMPLETE
+    assert log.repeated > 0
+
+
+def test_a_second_ctrl_c_ends_the_waiting_and_keeps_the_log(settings, library, scripted_sut):
+    def interrupt(progress):
+        if progress.issued > 2:
+            threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+            raise KeyboardInterrupt
+
+    sut = scripted_sut(answer=lambda batch: time.sleep(2.5), workers=3)
+    began = time.monotonic()
+    log = run(settings(), library, sut, interrupt)
+    assert log.ending is Ending.INTERRUPTED
+    assert time.monotonic() - began < 2.4
+
+
+def test_no_query_comes_after_the_longest_duration(settings, library, null_sut):
+    asked = settings(target_qps=1000.0, max_duration_ms=200, min_query_count=1000)
+    log = run(asked, library, null_sut)
+    assert 100 < len(log.scheduled_ns) < 300
+    assert "min_queries" in {row.name for row in judge(log).missed}
+
+
 def test_a_pause_in_the_schedule_is_not_silence(settings, library, null_sut):
     asked = settings(target_qps=4.0, min_query_count=4, min_duration_ms=0, sut_timeout_ms=150.0)
     assert run(asked, library, null_sut).ending is Ending.COMPLETE
@@ -137,6 +198,7 @@ def test_ctrl_c_keeps_what_was_measured(settings, library, null_sut):
     log = run(settings(min_duration_ms=20_000), library, null_sut, interrupt)
     assert log.ending is Ending.INTERRUPTED
     assert log.done.sum() > 20
+    assert "answers" not in {row.name for row in judge(log).missed}
     assert not judge(log).valid
 
 
@@ -192,6 +254,27 @@ def test_drift_shows_between_the_thirds(settings, library, scripted_sut):
     first, second, last = statistics.latency_thirds_ms["p50"]
     assert first < second < last
     assert last - first > 1.5
+
+
+def test_any_percentile_can_be_judged(settings, library, null_sut):
+    verdict = judge(run(settings(percentile=98.0), library, null_sut))
+    assert verdict.valid, verdict.missed
+    assert "p98_latency" in {row.name for row in verdict.constraints}
+
+
+def test_a_failure_in_an_early_set_keeps_its_traceback(settings, library_of, scripted_sut):
+    failed = []
+
+    def first_fails(batch):
+        if not failed:
+            failed.append(batch.fail(RuntimeError("only once")))
+        else:
+            batch.complete(batch.indices)
+
+    library = library_of(total_count=32, performance_count=16)
+    log = run(settings(mode=Mode.ACCURACY), library, scripted_sut(answer=first_fails))
+    assert "only once" in log.error
+    assert not judge(log).valid
 
 
 def test_multi_stream_latency_is_that_of_the_querys_last_sample(settings, library, scripted_sut):

@@ -1,0 +1,191 @@
+"""The timed part: queries handed to the user's callback, and completions from any thread."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen._queries import Batch, Queries
+from loadgen._traffic import keeps_responses, logged
+from loadgen.mlperf.handles import System
+from loadgen.mlperf.samples import QuerySample, QuerySampleResponse
+from loadgen.mlperf.tokens import Tokens
+
+logger = logging.getLogger("loadgen.mlperf")
+
+ResponseCallback = Callable[[QuerySampleResponse], object]
+# An id is the number of its loaded set, counted over the whole process, and a place in it.
+SET_BITS = 40
+_set_numbers = itertools.count(1)
+
+
+class Serving:
+    """One loaded set's queries while they are asked.
+
+    ``earlier``: how many samples the sets before it had. ``calling``: whether the user's
+    callback is running now. ``first_tokens``: how many answers have begun.
+    """
+
+    def __init__(
+        self, queries: Queries, system: System, tokens: Tokens | None, earlier: int = 0
+    ) -> None:
+        self.queries, self.system, self.tokens = queries, system, tokens
+        self.earlier = earlier
+        self.first_id = next(_set_numbers) << SET_BITS
+        self.calling = False
+        self.first_tokens = 0
+        self.keeps = keeps_responses(queries.settings)
+        self.plain = not self.keeps and tokens is None
+        # Batches of one sample, which are answered without making arrays.
+        self.single: dict[int, Batch] = {}
+        self._logged: NDArray[np.bool_] = np.empty(0, np.bool_)
+
+    def ask(self, most: int, limit: int) -> None:
+        """Hand queries of up to ``most`` samples over until there are none, then flush.
+
+        ``limit``: how many samples may be unanswered, 0 for any number.
+        """
+        queries, single, plain = self.queries, self.single, self.plain
+        issue, fast = self.system.issue, self.system.fast
+        index = queries.traffic.sample_index.data
+        place, offset = 0, self.first_id
+        while (batch := queries.take(most)) is not None:
+            count = len(batch)
+            if place + count > len(index):
+                index = queries.traffic.sample_index.data
+            if limit and self._unanswered() > limit:
+                queries.abort(f"server_max_async_queries={limit}: more are unanswered")
+                break
+            self.calling = True
+            if count == 1:
+                if plain:
+                    single[offset + place] = batch
+                if fast:
+                    issue([offset + place], [index[place]])
+                else:
+                    issue([QuerySample(offset + place, index[place])])
+            else:
+                ids = range(offset + place, offset + place + count)
+                indices = index[place : place + count].tolist()
+                if fast:
+                    issue(list(ids), indices)
+                else:
+                    issue(list(map(QuerySample, ids, indices)))
+            self.calling = False
+            place += count
+        self.calling = True
+        self.system.flush()
+        self.calling = False
+
+    def complete(
+        self, responses: Sequence[QuerySampleResponse], callback: ResponseCallback | None
+    ) -> None:
+        """Answer the samples of ``responses``, whatever their number."""
+        if self.tokens is not None:
+            self.tokens.done(responses, self.first_id - self.earlier)
+        places = self._places(responses)
+        if self.single:
+            for response in responses:
+                self.single.pop(response.id, None)
+        outputs = self._outputs(responses, places, callback) if self.keeps else None
+        self.queries.complete(places, outputs)
+
+    def first_token(self, responses: Sequence[QuerySampleResponse]) -> None:
+        """Note when the first token of each sample of ``responses`` came."""
+        self.first_tokens += len(responses)
+        if self.tokens is not None:
+            at_ns = self.queries.elapsed_ns
+            self.tokens.first(self._places(responses) + self.earlier, at_ns)
+
+    def _places(self, responses: Sequence[QuerySampleResponse]) -> NDArray[np.int64]:
+        ids = [response.id for response in responses]
+        try:
+            places = np.array(ids, np.int64) - self.first_id
+            if ((places >= 0) & (places < 2**SET_BITS)).all():
+                return places
+        except OverflowError:
+            pass
+        stale = [i for i in ids if 0 < i >> SET_BITS < self.first_id >> SET_BITS]
+        if stale:
+            logger.warning("ignored answers to samples of an earlier run, ids %s", stale[:5])
+            dropped = set(stale)
+            ids = [i for i in ids if i not in dropped]
+        # Any id that was never issued becomes -1, which the run counts as unknown.
+        return np.array(
+            [i - self.first_id if 0 <= i - self.first_id < 2**SET_BITS else -1 for i in ids],
+            np.int64,
+        )
+
+    def _outputs(
+        self,
+        responses: Sequence[QuerySampleResponse],
+        places: NDArray[np.int64],
+        callback: ResponseCallback | None,
+    ) -> list[NDArray[np.uint8] | None]:
+        """Bytes of the responses that the run keeps, None for the rest; [len(places)]."""
+        by_place = {response.id - self.first_id: response for response in responses}
+        outputs: list[NDArray[np.uint8] | None] = []
+        for place in places.tolist():
+            response = by_place.get(place)
+            if response is None or not self._wanted(place):
+                outputs.append(None)
+                continue
+            if callback is not None:
+                callback(response)
+            data = ctypes.string_at(response.data, response.size) if response.size else b""
+            outputs.append(np.frombuffer(data, np.uint8))
+        return outputs
+
+    def _wanted(self, place: int) -> bool:
+        samples = len(self.queries.traffic.sample_index)
+        if place >= len(self._logged):
+            self._logged = logged(self.queries.settings, samples)
+        return place < samples and bool(self._logged[place])
+
+    def _unanswered(self) -> int:
+        counts = self.queries.counts
+        return counts["issued"] - counts["completed"] - counts["failed"]
+
+
+current: Serving | None = None
+
+
+def QuerySamplesComplete(
+    responses: Sequence[QuerySampleResponse], response_cb: ResponseCallback | None = None
+) -> None:
+    """Answer samples, of any queries, from any thread.
+
+    ``response_cb`` is called with each response whose bytes are kept, before they are copied.
+    Raises TypeError for anything but responses.
+    """
+    serving = current
+    if serving is None:
+        if len(responses):
+            logger.warning("ignored %d answers that came while no test ran", len(responses))
+        return
+    try:
+        if serving.plain and len(responses) == 1:
+            batch = serving.single.pop(responses[0].id, None)
+            if batch is not None:
+                batch.complete()
+                return
+        serving.complete(responses, response_cb)
+    except AttributeError as error:
+        raise TypeError("QuerySamplesComplete: expected a list of QuerySampleResponse") from error
+
+
+def FirstTokenComplete(
+    responses: Sequence[QuerySampleResponse], response_cb: ResponseCallback | None = None
+) -> None:
+    """Say that the first token of samples is there; without use_token_latencies, nothing.
+
+    The tokens' bytes are not kept, so ``response_cb`` is not called.
+    """
+    serving = current
+    if serving is not None and len(responses):
+        serving.first_token(responses)
