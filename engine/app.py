@@ -51,8 +51,10 @@ def main() -> int:
     entry = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)
     try:
         entry()
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException) as error:
         return _refuse(plainly(error))
+    except ValueError as error:  # from Hydra, which does not say where
+        return _refuse(f"{plainly(error)} in: {' '.join(sys.argv[1:])}")
     except OSError as error:  # the folder of the run
         return _refuse(f"{error}. Set hydra.run.dir=FOLDER to one that can be written.")
     except SystemExit as leaving:

@@ -149,7 +149,8 @@ class Rules:
 
     ``server_bounds_ms``: bound on the tail latency of the server scenario, by model.
     ``quality_ratio``: quality asked for as a share of FP32's; ``quality_ratios`` by model.
-    ``confidence``: of the early-stopping test on the tail latency.
+    ``confidence``: of the early-stopping test on the tail latency. ``extend``: a server run in
+    which it is undecided goes on, at most for so many times its planned length.
     ``late_wakeup_ms`` and ``late_wakeup_share``: the generator's own limit: at most this share
     of the waiting takes may wake later than that, or the run is not valid.
     """
@@ -161,6 +162,7 @@ class Rules:
     max_duration_s: float | None = limited(None, more_than=0)
     early_stopping: bool = limited(True)
     confidence: float = limited(0.99, more_than=0.5, at_most=0.99999)
+    extend: float = limited(1.0, at_least=1, at_most=100)
     quality_ratio: float = limited(0.99, more_than=0, at_most=1)
     quality_ratios: dict[str, float] = limited({}, more_than=0, at_most=1)
     late_wakeup_ms: float = limited(1.0, more_than=0)

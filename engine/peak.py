@@ -97,6 +97,7 @@ def offline_qps(full: Settings, batch: int, duration_s: float, run: Runner) -> f
             full,
             scenario=Scenario.OFFLINE,
             samples_per_query=1,
+            extend=False,
             target_qps=1.0,
             min_duration_ms=0,
             max_duration_ms=None,
@@ -121,14 +122,15 @@ def _completed(log: RunLog) -> RunLog:
 
 def find_peak(
     benchmark: Benchmark,
-    full: Settings,
+    full_at: Callable[[float], Settings],
     limits: Limits,
     run: Runner,
     seen: Callable[[Probe, RunLog, Verdict], None],
 ) -> Peak:
-    """Search the highest rate whose confirming run is VALID under ``full``.
+    """Search the highest rate whose confirming run is VALID.
 
-    ``seen`` is told of every probe. Raises RunFailed when the system breaks in the middle.
+    ``full_at(rate)``: the settings of a run at that rate under the full rules. ``seen`` is told
+    of every probe. Raises RunFailed when the system breaks in the middle.
     """
     own = benchmark.config.search
     assert limits.ceiling_qps is not None
@@ -136,11 +138,10 @@ def find_peak(
     seeds = iter(range(1, 10_000))
 
     def evaluate(rate: float, kind: Kind) -> Probe:
-        if kind == "confirm":
-            settings = replace(full, target_qps=rate)
-        else:
-            settings = _probe_settings(full, rate, own.probe_duration_s, next(seeds))
-        allowed = _allowed_over(full, kind, _count(settings, rate), _count(full, rate))
+        full = settings = full_at(rate)
+        if kind == "probe":
+            settings = _probe_settings(full, own.probe_duration_s, next(seeds))
+        allowed = _allowed_over(kind, _count(settings), full)
         log = run(settings, f"{kind} {rate:.4g} qps", _hopeless(allowed))
         if log.ending not in (Ending.COMPLETE, Ending.STOPPED) or len(log.failed):
             raise RunFailed(log)
@@ -153,7 +154,7 @@ def find_peak(
     guess = poisson_peak_qps(
         limits.unloaded_ms / 1000,
         limits.bound_ms / 1000,
-        max(_allowed_share(full, _count(full, limits.ceiling_qps)), 1e-3),
+        max(_allowed_share(full_at(limits.ceiling_qps)), 1e-3),
         benchmark.sut.workers,
     )
     result = search(
@@ -171,41 +172,44 @@ def find_peak(
     return Peak(result, *last[0]) if last else Peak(result, None, None)
 
 
-def _probe_settings(full: Settings, rate: float, duration_s: float, seed: int) -> Settings:
-    """A shorter run at ``rate`` with a schedule of its own."""
+def _probe_settings(full: Settings, duration_s: float, seed: int) -> Settings:
+    """A shorter run at the same rate, with a schedule of its own."""
     return replace(
         full,
-        target_qps=rate,
         min_duration_ms=min(duration_s * 1000, full.min_duration_ms),
+        max_duration_ms=None,
         min_query_count=min(30, full.min_query_count),
+        extend=False,
         confidence=None,
         schedule_seed=(full.schedule_seed + seed) % 2**64,
     )
 
 
-def _count(settings: Settings, rate: float) -> int:
-    """About how many queries a run at ``rate`` has."""
-    return max(settings.min_query_count, int(rate * settings.min_duration_ms / 1000))
+def _count(settings: Settings) -> int:
+    """About how many queries a run has, if it extends itself as far as it may."""
+    assert settings.target_qps is not None
+    duration_ms = settings.max_duration_ms if settings.extend else settings.min_duration_ms
+    return max(settings.min_query_count, int(settings.target_qps * (duration_ms or 0) / 1000))
 
 
-def _allowed_over(full: Settings, kind: Kind, queries: int, confirming: int) -> int:
-    """How many of a run's ``queries`` may be over the bound.
+def _allowed_over(kind: Kind, queries: int, full: Settings) -> int:
+    """How many of a run's ``queries`` may be over the bound before it is hopeless.
 
-    A probe is held to the share that a confirming run of so many queries may have, so that its
-    rate would be confirmed about every second time.
+    A probe is held to the share that a confirming run may have, so that its rate would be
+    confirmed about every second time.
     """
-    share = _allowed_share(full, confirming)
+    share = _allowed_share(full)
     if kind == "confirm":
-        return math.floor(share * confirming + 1e-9)
+        return math.floor(share * _count(full) + 1e-9)
     # One late query alone may be the machine's fault, and proves nothing of the rate.
     return max(1, math.floor(share * queries))
 
 
-def _allowed_share(full: Settings, queries: int) -> float:
-    """Share over the bound that a full run of so many queries may have and pass."""
+def _allowed_share(full: Settings) -> float:
+    """Share over the bound that a run under the full rules may have and pass."""
     if full.confidence is None:
         return 1 - full.percentile / 100
-    return max(allowed_over(queries, full.percentile, full.confidence), 0) / queries
+    return max(allowed_over(_count(full), full.percentile, full.confidence), 0) / _count(full)
 
 
 def _hopeless(allowed: int) -> Watch:

@@ -129,7 +129,9 @@ class _Part:
             self.record.data["search"] = {"probes": [dataclasses.asdict(p) for p in probes]}
             self.record.performance(log, verdict)
 
-        peak = find_peak(self.benchmark, full, limits, self.go, seen)
+        peak = find_peak(
+            self.benchmark, lambda rate: full_settings(config, rate), limits, self.go, seen
+        )
         facts = {"unloaded_ms": limits.unloaded_ms, "bound_ms": bound, "ceiling_qps": ceiling}
         self.record.search(peak.result, facts)
         best = peak.result.best_qps

@@ -81,7 +81,12 @@ def full_settings(
     """The settings of a run under the full rules; ``target_qps`` as in Settings."""
     asked, rules, own = scenario_rules(config), config.rules, config.scenario
     min_duration_s = rules.min_duration_s if own.min_duration_s is None else own.min_duration_s
-    max_duration_s = own.max_duration_s or rules.max_duration_s
+    min_query_count = own.min_query_count or asked.min_query_count
+    max_duration_s, extend = own.max_duration_s or rules.max_duration_s, False
+    if own.name == Scenario.SERVER and mode is Mode.PERFORMANCE and max_duration_s is None:
+        planned_s = max(min_duration_s, min_query_count / (target_qps or 1.0))
+        extend = rules.early_stopping and rules.extend > 1
+        max_duration_s = rules.extend * planned_s if extend else None
     assert asked.percentile is not None
     try:
         return Settings(
@@ -93,9 +98,10 @@ def full_settings(
             bound_ms=bound_ms(config) if mode is Mode.PERFORMANCE else None,
             min_duration_ms=min_duration_s * 1000,
             max_duration_ms=None if max_duration_s is None else max_duration_s * 1000,
-            min_query_count=own.min_query_count or asked.min_query_count,
+            min_query_count=min_query_count,
             min_sample_count=asked.min_sample_count,
             confidence=rules.confidence if rules.early_stopping else None,
+            extend=extend,
             sut_timeout_ms=own.sut_timeout_s * 1000,
             late_ms=rules.late_wakeup_ms,
             max_late_share=rules.late_wakeup_share,

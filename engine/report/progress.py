@@ -103,7 +103,10 @@ def _eta_s(progress: Progress) -> float | None:
         return max(0.0, by_count, settings.min_duration_ms / 1000 - progress.elapsed_s)
     scheduled_ns = progress.queries.traffic.scheduled_ns
     if scheduled_ns is not None and len(scheduled_ns) > 1:
-        return max(0.0, float(scheduled_ns[-1]) / 1e9 - progress.elapsed_s)
+        # A run that may extend itself is expected to end as planned, until it does not.
+        planned = progress.queries.traffic.least_queries or len(scheduled_ns)
+        last = scheduled_ns[min(len(scheduled_ns), max(planned, progress.issued)) - 1]
+        return max(0.0, float(last) / 1e9 - progress.elapsed_s)
     if not progress.completed:
         return None
     return progress.elapsed_s * (progress.total / progress.completed - 1)

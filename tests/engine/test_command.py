@@ -230,6 +230,9 @@ def test_a_sweep_goes_on_after_a_job_that_cannot_start(engine):
     assert "VALID" in ended.out
 
 
+QUICK = "scenario.min_duration_s=0.2"
+
+
 def process(tmp_path, cache, *arguments):
     return subprocess.Popen(
         [sys.executable, "-m", "engine", "tracking=none", "dataset.count=8", *arguments],
@@ -264,6 +267,20 @@ def test_it_runs_from_any_folder_and_refuses_a_typo(tmp_path, shared_cache):
     assert running.returncode == 3
     assert "offline" in err
     assert out == ""
+
+
+def test_a_damaged_cache_is_mended_and_said(tmp_path):
+    def ended():
+        running = process(tmp_path, tmp_path / "cache", "sut=null", "scenario=offline", QUICK)
+        out, err = running.communicate(timeout=60)
+        assert running.returncode == 0, out + err
+        return err
+
+    assert "damaged" not in ended()
+    for file in (tmp_path / "cache").glob("*.npy"):
+        file.write_bytes(file.read_bytes()[:-1])
+    assert "is damaged; it is made anew" in ended()
+    assert "damaged" not in ended()
 
 
 def test_help_names_every_group_and_exit_code(engine):

@@ -106,6 +106,17 @@ def test_a_model_without_a_bound_is_told_how_to_give_one():
     assert bound_ms(configured("model.name=mine", "scenario=offline")) is None
 
 
+def test_a_server_run_may_extend_itself_to_a_multiple_of_its_planned_length():
+    config = configured("model=resnet50", "rules=v4_0")
+    fast, slow = full_settings(config, 100.0), full_settings(config, 0.5)
+    assert fast.extend and slow.extend
+    assert fast.max_duration_ms == 3 * 600_000
+    assert slow.max_duration_ms == pytest.approx(3 * 662 / 0.5 * 1000)
+    limited = configured("model=resnet50", "scenario.max_duration_s=30")
+    assert not full_settings(limited, 100.0).extend
+    assert not full_settings(configured("scenario=single_stream"), None).extend
+
+
 def test_contradicting_durations_are_refused():
     config = configured("scenario.min_duration_s=10", "scenario.max_duration_s=5")
     with pytest.raises(ConfigError, match="max_duration_ms"):
