@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -305,3 +306,20 @@ def test_importing_the_command_line_loads_nothing_heavy():
     code = f"import sys, engine.app; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_a_checkout_that_is_not_compiled_runs_the_installed_package(tmp_path):
+    """As after a plain ``pip install .``: the folder's own modules come first, uncompiled."""
+    for package in ("engine", "loadgen"):
+        (tmp_path / package).mkdir()
+    root = Path(__file__).parents[2]
+    for file in ("engine/__init__.py", "engine/__main__.py", "loadgen/__init__.py"):
+        (tmp_path / file).write_text((root / file).read_text())
+    ended = subprocess.run(
+        [sys.executable, "-m", "engine", "scenario=ofline"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 3
+    assert "scenario=ofline is not a choice" in ended.stderr
