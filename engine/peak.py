@@ -17,7 +17,7 @@ from loadgen import (
     judge,
 )
 from loadgen.runner import Watch
-from loadgen.statistics import allowed_over
+from loadgen.statistics import allowed_over, surely_over
 from multirun.guess import poisson_peak_qps
 from multirun.search import Kind, Probe, SearchResult, SearchSettings, search
 
@@ -213,8 +213,13 @@ def _allowed_share(full: Settings) -> float:
 
 
 def _hopeless(allowed: int) -> Watch:
-    """Ends a run in which more queries came too late than it may have at its end."""
-    return lambda progress: progress.over_bound > allowed
+    """Ends a run that has more late queries than it may have at its end, or surely will."""
+
+    def watch(progress: Progress) -> bool:
+        late, percent = progress.over_bound, progress.settings.percentile
+        return late > allowed or surely_over(late, progress.completed, percent)
+
+    return watch
 
 
 def _probe(rate: float, kind: Kind, log: RunLog, verdict: Verdict, allowed: int) -> Probe:

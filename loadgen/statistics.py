@@ -107,6 +107,16 @@ def allowed_over(queries: int, percent: float, confidence: float = 0.99) -> int:
     return low
 
 
+def surely_over(over: int, queries: int, percent: float, doubt: float = 1e-3) -> bool:
+    """Whether so many late ones of ``queries`` show that the percentile lies over the bound.
+
+    The chance of as many or more, were just the allowed share late, is below ``doubt``.
+    """
+    if not 0 < over <= queries:
+        return False
+    return bool(betainc(over, queries - over + 1, 1 - percent / 100) < doubt)
+
+
 def needed_queries(settings: Settings, queries: int, over: int, at_most_over: int) -> int:
     """How many queries an extending run should have, given ``queries`` with so many over.
 

@@ -12,6 +12,7 @@ from loadgen.statistics import (
     percentile,
     percentile_interval,
     required_queries,
+    surely_over,
     upper_estimate,
 )
 
@@ -89,6 +90,12 @@ def test_too_few_values_have_no_interval():
 def test_percentile_of_nothing_is_refused():
     with pytest.raises(ValueError, match="no value"):
         percentile(np.empty(0, np.int64), 99)
+
+
+@given(st.integers(1, 100), st.integers(1, 5000), st.sampled_from([90.0, 99.0]))
+def test_surely_over_is_the_binomial_tail(over, queries, percent):
+    tail = binom.sf(over - 1, queries, 1 - percent / 100)
+    assert surely_over(over, queries, percent) == (over <= queries and tail < 1e-3)
 
 
 def test_the_upper_estimate_leaves_as_many_above_as_early_stopping_allows():
