@@ -10,6 +10,7 @@ from engine.build import Benchmark
 from loadgen import (
     Constraint,
     Ending,
+    Progress,
     RunLog,
     Scenario,
     Settings,
@@ -216,8 +217,11 @@ def _hopeless(allowed: int) -> Watch:
     """Ends a run that has more late queries than it may have at its end, or surely will."""
 
     def watch(progress: Progress) -> bool:
-        late, percent = progress.over_bound, progress.settings.percentile
-        return late > allowed or surely_over(late, progress.completed, percent)
+        late, answered = progress.over_bound, progress.completed
+        if late > allowed:
+            return True
+        # Late queries come in clusters: a few answers say nothing yet.
+        return answered >= 200 and surely_over(late, answered, progress.settings.percentile)
 
     return watch
 
