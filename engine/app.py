@@ -100,10 +100,9 @@ def misnamed(arguments: list[str]) -> str | None:
     for argument in arguments:
         name, equals, value = argument.partition("=")
         group, dot, key = name.partition(".")
-        if (name.startswith("~") and name[1:] in GROUPS) or (group in GROUPS and value == "null"):
-            chosen = name.lstrip("~")
-            if not dot:
-                return f"{argument}: the benchmark needs a {chosen}; choose one with {chosen}=NAME."
+        chosen = name.lstrip("~")
+        if chosen in GROUPS and (name != chosen or value == "null"):
+            return f"{argument}: the benchmark needs a {chosen}; choose one with {chosen}=NAME."
         if equals and dot and group in GROUPS and (problem := unknown_key(group, key)):
             return problem
     return None

@@ -44,17 +44,17 @@ def build(config: Config, say: Say) -> Benchmark:
 
     root = cache_dir(config.cache_dir)
     config, cache = _with_paths(config, root), Cache(root)
+    null = isinstance(config.sut, NullSut)
+    if null and config.mode != "performance":
+        raise ConfigError(
+            f"mode={config.mode} needs a system that runs a network; sut=null has no answers "
+            "to score: use mode=performance, or another sut."
+        )
+    library = open_library(config.dataset, config.model.preprocessing, cache, say)
     if isinstance(config.sut, NullSut):
-        if config.mode != "performance":
-            raise ConfigError(
-                f"mode={config.mode} needs a system that runs a network; sut=null has no answers "
-                "to score: use mode=performance, or another sut."
-            )
-        library = open_library(config.dataset, config.model.preprocessing, cache, say)
         return Benchmark(config, cache, library, None, _null(config.sut))
     from engine.models import prepare
 
-    library = open_library(config.dataset, config.model.preprocessing, cache, say)
     artefact = prepare(config.model, config.precision, cache, library.calibration, say)
     return Benchmark(config, cache, library, artefact, _onnxruntime(config, artefact))
 
@@ -124,15 +124,12 @@ def fit_batch(benchmark: Benchmark, bound_s: float | None, say: Say) -> dict[int
     say("timing batch sizes")
     given = getattr(config.sut, "max_batch", None)
 
-    def time_of(size: int) -> float:
-        return service_time_s(benchmark, samples, size)
-
     samples = benchmark.library.load(np.arange(min(64, benchmark.library.total_count)))
     limit_s = 1.0 if bound_s is None else bound_s / 2
-    times = {1: time_of(1)}
+    times = {1: service_time_s(benchmark, samples, 1)}
     size = 2
     while size <= 64 and given is None:
-        times[size] = time_of(size)
+        times[size] = service_time_s(benchmark, samples, size)
         if times[size] > limit_s or times[size] / size > 0.98 * times[size // 2] / (size // 2):
             break
         sut.max_batch = size

@@ -82,9 +82,9 @@ class Cache:
             build(temporary)
             digest, size = sha256_of(temporary), temporary.stat().st_size
             path = self.root / f"{stem}-{size}-{digest}{suffix}"
-            _sync(temporary)
+            sync(temporary)
             temporary.replace(path)
-            _sync(self.root)
+            sync(self.root)
         except OSError as error:
             raise self._unwritable(error) from error
         finally:
@@ -124,7 +124,8 @@ def _verified(path: Path, suffix: str) -> Cached | None:
     return None
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.build import Benchmark, fit_batch
+from engine.build import Benchmark, Say, fit_batch
 from engine.peak import Limits, RunFailed, find_peak, offline_qps, unloaded_latency_ms
 from engine.plan import bound_ms, full_settings
 from engine.record import Record
@@ -18,7 +18,6 @@ from multirun.search import Probe
 
 # Wraps a run's own watch with one that shows its progress; the text names the run.
 Follow = Callable[[str, Watch | None], Watch]
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -122,12 +122,12 @@ def deviations(config: Config, *, synthetic_data: bool, reference_weights: bool)
     """Why a result of this config does not conform to the rules; empty if nothing stands out."""
     rules, own, asked = config.rules, config.scenario, scenario_rules(config)
     found = []
-    if not rules.conformant:
-        found.append(f"rules={rules.name} is not an edition of the rules")
-    for name, value in asdict(rules).items():
+    if rules.conformant:
         edition = asdict(shipped_rules(rules.name) or rules)
-        if rules.conformant and value != edition[name]:
-            found.append(f"rules.{name} is not what the edition says")
+        changed = [name for name, value in asdict(rules).items() if value != edition[name]]
+        found += [f"rules.{name} is not what the edition says" for name in changed]
+    else:
+        found.append(f"rules={rules.name} is not an edition of the rules")
     if own.min_duration_s is not None and own.min_duration_s < rules.min_duration_s:
         found.append(f"scenario.min_duration_s={own.min_duration_s:g} is below the rules'")
     if own.min_query_count is not None and own.min_query_count < asked.min_query_count:

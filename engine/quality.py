@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.build import Benchmark, service_time_s
+from engine.build import Benchmark, Say, service_time_s
 from engine.cache import key_of
 from engine.config import Precision
 from engine.errors import ConfigError, SutError
@@ -20,7 +20,9 @@ from engine.record import Record
 from evaluators.top1 import Quality, against, top1
 from loadgen import Ending, RunLog, Scenario, judge, run
 
-Say = Callable[[str], None]
+if TYPE_CHECKING:
+    from engine.datasets import Library
+
 Responses = list[NDArray[np.generic] | None]
 
 
@@ -128,15 +130,15 @@ def fp32_reference(benchmark: Benchmark, say: Say) -> Quality:
     return Quality(**json.loads(cache.file(key, ".json", build).path.read_text()))
 
 
-def plain_loop(model: Path, output: str, library: object) -> Responses:
+def plain_loop(model: Path, output: str, library: Library) -> Responses:
     """Responses of ONNX Runtime to one sample after the other, at its default settings."""
     import onnxruntime as ort
 
     session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     (name,) = [spec.name for spec in session.get_inputs()]
     responses: Responses = []
-    for first in range(0, library.total_count, 128):  # type: ignore[attr-defined]
-        indices = np.arange(first, min(first + 128, library.total_count))  # type: ignore[attr-defined]
-        (rows,) = library.load(indices).inputs  # type: ignore[attr-defined]
+    for first in range(0, library.total_count, 128):
+        indices = np.arange(first, min(first + 128, library.total_count))
+        (rows,) = library.load(indices).inputs
         responses += [session.run([output], {name: row[None]})[0][0] for row in rows]
     return responses

@@ -5,21 +5,19 @@ Reports, tables, plots and tracking are all rendered from it and compute nothing
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 import engine
 from engine.config import Config
 from loadgen import RunLog, Verdict
+from loadgen.files import atomically
 from loadgen.official import write_logs
 from multirun.search import SearchResult
 
@@ -130,25 +128,6 @@ def write_arrays(path: Path, log: RunLog) -> None:
             sample_index=log.sample_index,
             lateness_ns=log.lateness_ns,
         )
-
-
-@contextlib.contextmanager
-def atomically(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that replaces ``path`` once it is whole and on the disk.
-
-    A reader, or a crash, sees the old file or the new one; a write that fails leaves nothing.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def without_secret(text: str) -> str:

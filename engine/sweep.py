@@ -16,14 +16,16 @@ class SweepSummary(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the comparison and write summary.csv into the sweep folder."""
         from engine.report.summary import comparison, show
-        from multirun.summary import rows, write_csv
+        from loadgen.files import atomically
+        from multirun.summary import as_csv, rows
 
         folder = Path(config.hydra.sweep.dir)
         records = read_records(folder)
         if not records:
             return
         show(comparison(records))
-        write_csv(folder / "summary.csv", rows(records))
+        with atomically(folder / "summary.csv") as file:
+            file.write(as_csv(rows(records)).encode())
         print(f"summary: {folder / 'summary.csv'}")
 
 

@@ -62,8 +62,7 @@ class MlflowTracker:
 
     def _reason(self, error: Exception) -> str:
         """An error's first line, without the secret that its text may repeat."""
-        text = str(error).replace(self.uri, without_secret(self.uri))
-        first = next(iter(text.splitlines()), "")
+        first = next(iter(str(error).splitlines()), "")
         return f"{type(error).__name__}: {without_secret(first)}"
 
     def _open(self) -> str:
@@ -73,9 +72,8 @@ class MlflowTracker:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         import mlflow
 
-        for name in ("mlflow", "alembic"):  # after the import, which sets levels of its own
+        for name in ("mlflow", "mlflow.store.db.utils", "alembic"):  # the import sets levels
             logging.getLogger(name).setLevel(logging.WARNING)
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
         mlflow.set_tracking_uri(self.uri)
         found = mlflow.get_experiment_by_name(self.experiment)
         if found is not None:

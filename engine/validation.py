@@ -97,18 +97,17 @@ def _writable(node: DictConfig) -> DictConfig:
 def _explain(name: str, node: Mapping[str, Any], cls: type, error: OmegaConfBaseException) -> str:
     path = str(error.full_key or "")
     value: Any = OmegaConf.select(OmegaConf.create(dict(node)), path) if path else node
-    if "not in" in _first_line(error):
-        parent, _, key = path.rpartition(".")
-        owner = OmegaConf.select(OmegaConf.structured(cls), parent) if parent else None
-        keys = list(owner) if owner is not None else [f.name for f in dataclasses.fields(cls)]
-        return _unknown(key, f"{name}.{parent}" if parent else name, keys)
+    if "not in" in _first_line(error) and (problem := _unknown_in([cls], name, path)):
+        return problem
     return f"{name}.{path}={value} is not allowed: {_first_line(error)}."
 
 
 def unknown_key(group: str, path: str) -> str | None:
     """What is wrong with the name ``group.path``, None if any choice of the group has it."""
-    owners = list(GROUPS[group].values())
-    where = group
+    return _unknown_in(list(GROUPS[group].values()), group, path)
+
+
+def _unknown_in(owners: list[type], where: str, path: str) -> str | None:
     for key in path.split("."):
         fields = {field.name: field for owner in owners for field in dataclasses.fields(owner)}
         if key not in fields:

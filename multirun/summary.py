@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
@@ -42,9 +42,10 @@ def _row(record: dict[str, Any]) -> Row:
     }
 
 
-def write_csv(path: Path, table: Sequence[Row]) -> None:
-    """Write the rows as CSV with a header; None becomes an empty field."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(table[0]))
-        writer.writeheader()
-        writer.writerows(table)
+def as_csv(table: Sequence[Row]) -> str:
+    """The rows as CSV with a header; None becomes an empty field."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(table[0]))
+    writer.writeheader()
+    writer.writerows(table)
+    return text.getvalue()

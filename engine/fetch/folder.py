@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.cache import sha256_of
+from engine.cache import sha256_of, sync
 from engine.errors import ConfigError
 from engine.fetch.catalogue import Entry
 from engine.paths import sums_path
@@ -64,9 +64,9 @@ def install(staged: Path, names: list[str], folder: Path, entry: Entry) -> None:
         file.write(listing)
         file.flush()
         os.fsync(file.fileno())
-    _sync(folder)  # the files' names must be on disk before the list that vouches for them
+    sync(folder)  # the files' names must be on disk before the list that vouches for them
     listed.replace(sums_path(entry.name, folder))
-    _sync(folder)
+    sync(folder)
 
 
 def _refuse_foreign(path: Path, sha256: str, entry: Entry) -> None:
@@ -75,11 +75,3 @@ def _refuse_foreign(path: Path, sha256: str, entry: Entry) -> None:
             f"{path} exists and was not fetched as part of {entry.name}; it is left alone. Move "
             "it away, or choose another folder with --dir."
         )
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

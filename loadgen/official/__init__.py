@@ -6,10 +6,10 @@ its verdict do not say, and name this program wherever the format names its auth
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from loadgen.files import atomically
 from loadgen.log import RunLog
 from loadgen.official.accuracy import accuracy_blocks
 from loadgen.official.detail import detail_lines
@@ -52,9 +52,10 @@ def write_logs(
     if trace:
         contents = {"trace.json": lambda: trace_blocks(log), **contents}
     files = {_path(folder, prefix, suffix, name): parts for name, parts in contents.items()}
-    folder.mkdir(parents=True, exist_ok=True)
     for file, parts in files.items():
-        _write_whole(file, parts())
+        with atomically(file) as out:
+            for part in parts():
+                out.write(part.encode(errors="replace") if isinstance(part, str) else part)
     return tuple(files)
 
 
@@ -64,16 +65,3 @@ def _path(folder: Path, prefix: str, suffix: str, name: str) -> Path:
     if Path(file).name != file or "\\" in file or "\0" in file:
         raise ValueError(f"{file!r}: prefix and suffix may not hold path separators")
     return folder / file
-
-
-def _write_whole(file: Path, parts: Iterable[str | bytes]) -> None:
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        with partial.open("wb") as out:
-            for part in parts:
-                out.write(part.encode(errors="replace") if isinstance(part, str) else part)
-            out.flush()
-            os.fsync(out.fileno())
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,26 +1,10 @@
 """The record is whole or absent, and says whether it is finished."""
 
 import json
-import os
 
 import pytest
 
-from engine.record import Record, atomically
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "result.json"
-    with atomically(path) as file:
-        file.write(b"old")
-
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"), atomically(path) as file:
-        file.write(b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
+from engine.record import Record
 
 
 def test_nothing_but_numbers_that_json_knows_goes_in(tmp_path, configured):
