@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import psutil
 
 from engine.cache import Cache
-from engine.config import Config, NullSut
+from engine.config import Config, OnnxRuntimeSut, SimulatedSut
 from engine.errors import ConfigError, SutError
 from engine.paths import cache_dir, resolve
-from loadgen import LoadedSet, SystemUnderTest
+from loadgen import LoadedSet, SimulatedSystem, SystemUnderTest
 
 if TYPE_CHECKING:
     from engine.datasets import Library
     from engine.models import Artefact
 
 Say = Callable[[str], None]
+System = SystemUnderTest | SimulatedSystem
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Benchmark:
     cache: Cache
     library: Library
     artefact: Artefact | None
-    sut: SystemUnderTest
+    sut: System
 
 
 def build(config: Config, say: Say) -> Benchmark:
@@ -44,17 +45,11 @@ def build(config: Config, say: Say) -> Benchmark:
 
     root = cache_dir(config.cache_dir)
     config, cache = _with_paths(config, root), Cache(root)
-    null = isinstance(config.sut, NullSut)
-    if null and config.mode != "performance":
-        raise ConfigError(
-            f"mode={config.mode} needs a system that runs a network; sut=null has no answers "
-            "to score: use mode=performance, or another sut."
-        )
-    library = open_library(config.dataset, config.model.preprocessing, cache, say)
-    if isinstance(config.sut, NullSut):
-        return Benchmark(config, cache, library, None, _null(config.sut))
+    if not isinstance(config.sut, OnnxRuntimeSut):
+        return Benchmark(config, cache, _unread(config), None, _without_network(config))
     from engine.models import prepare
 
+    library = open_library(config.dataset, config.model.preprocessing, cache, say)
     artefact = prepare(config.model, config.precision, cache, library.calibration, say)
     return Benchmark(config, cache, library, artefact, _onnxruntime(config, artefact))
 
@@ -79,24 +74,66 @@ def usable_cores() -> int:
     return max(1, min(allowed or 1, psutil.cpu_count(logical=False) or 1))
 
 
-def _null(config: NullSut) -> SystemUnderTest:
+def _without_network(config: Config) -> System:
+    own = config.sut
+    if config.mode != "performance":
+        raise ConfigError(
+            f"mode={config.mode} needs a system that runs a network; sut={own.name} has no "
+            "answers to score: use mode=performance, or another sut."
+        )
+    if isinstance(own, SimulatedSut):
+        return _simulated(own)
     from sut.null import NullSut as Sut
 
     return Sut(
-        name=config.name,
-        workers=config.workers,
-        max_batch=config.max_batch,
-        delay_us=config.delay_us,
+        name=own.name,
+        workers=own.workers,
+        max_batch=own.max_batch or 1,
+        delay_us=getattr(own, "delay_us", 0.0),
     )
 
 
-def _onnxruntime(config: Config, artefact: Artefact) -> SystemUnderTest:
-    from sut.onnxruntime import OnnxRuntimeSut
+def _unread(config: Config) -> Library:
+    from engine.datasets.unread import UnreadLibrary
+
+    own = config.dataset
+    total = own.count or own.performance_sample_count
+    unread = UnreadLibrary(own.name, total, min(total, own.performance_sample_count))
+    return cast("Library", unread)  # of which a run uses what both have
+
+
+def _simulated(own: SimulatedSut) -> System:
+    from sut import simulated
+    from sut.curve import ServiceCurve
+
+    try:
+        if own.profile is not None:
+            curve = ServiceCurve.read(Path(own.profile).expanduser())
+        else:
+            curve = ServiceCurve(tuple(own.batch), tuple(own.service_ms))
+    except OSError as error:
+        raise ConfigError(f"sut.profile={own.profile}: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise ConfigError(f"sut=simulated: {error}.") from error
+    names = [field.name for field in fields(simulated.Fortune)]
+    return simulated.SimulatedSut(
+        curve,
+        name=own.name,
+        workers=own.workers,
+        max_batch=own.max_batch,
+        max_wait_us=own.max_wait_us,
+        network_ms=own.network_ms,
+        fortune=simulated.Fortune(**{name: getattr(own, name) for name in names}),
+    )
+
+
+def _onnxruntime(config: Config, artefact: Artefact) -> System:
+    from sut import onnxruntime
 
     own = config.sut
-    assert not isinstance(own, NullSut)
+    assert isinstance(own, OnnxRuntimeSut)
     try:
-        return OnnxRuntimeSut(
+        return onnxruntime.OnnxRuntimeSut(
             artefact.path,
             artefact.output.name,
             name=own.name,
@@ -116,10 +153,10 @@ def fit_batch(benchmark: Benchmark, bound_s: float | None, say: Say) -> dict[int
     Doubles the batch while it makes a sample cheaper by 2 % or more and one batch takes no
     longer than half of ``bound_s`` (1 s without a bound). Returns seconds by batch size.
     """
-    from sut.onnxruntime import OnnxRuntimeSut
+    from sut import onnxruntime
 
     sut, config = benchmark.sut, benchmark.config
-    if not isinstance(sut, OnnxRuntimeSut) or sut.fixed_batch:
+    if not isinstance(sut, onnxruntime.OnnxRuntimeSut) or sut.fixed_batch:
         return {}
     say("timing batch sizes")
     given = getattr(config.sut, "max_batch", None)
@@ -139,10 +176,10 @@ def fit_batch(benchmark: Benchmark, bound_s: float | None, say: Say) -> dict[int
 
 def service_time_s(benchmark: Benchmark, samples: LoadedSet, size: int) -> float:
     """Seconds for one batch of ``size`` on the idle system; SutError if it fails at that."""
-    from sut.onnxruntime import OnnxRuntimeSut
+    from sut import onnxruntime
 
     sut = benchmark.sut
-    assert isinstance(sut, OnnxRuntimeSut)
+    assert isinstance(sut, onnxruntime.OnnxRuntimeSut)
     try:
         return sut.service_time_s(samples, size)
     except Exception as error:  # the runtime raises types of its own

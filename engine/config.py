@@ -104,6 +104,29 @@ class NullSut:
 
 
 @dataclass(frozen=True)
+class SimulatedSut:
+    """Group ``sut``, kind ``simulated``; the keys are those of ``sut.simulated``."""
+
+    kind: str = limited(choices=("simulated",))
+    name: str = limited()
+    workers: int = limited(1, at_least=1, at_most=1_000_000)
+    max_batch: int = limited(1, at_least=1, at_most=100_000)
+    max_wait_us: float = limited(0.0, at_least=0, at_most=6e7)
+    batch: list[int] = limited([1], at_least=1)
+    service_ms: list[float] = limited([1.0], more_than=0)
+    profile: str | None = None
+    network_ms: float = limited(0.0, at_least=0, at_most=6e5)
+    spread: float = limited(0.0, at_least=0, at_most=3)
+    stall_share: float = limited(0.0, at_least=0, at_most=1)
+    stall_ms: float = limited(0.0, at_least=0, at_most=6e6)
+    fail_share: float = limited(0.0, at_least=0, at_most=1)
+    lose_share: float = limited(0.0, at_least=0, at_most=1)
+    drift: float = limited(0.0, at_least=0, at_most=0.9)
+    drift_period_s: float = limited(60.0, more_than=0)
+    seed: int = limited(0, at_least=0)
+
+
+@dataclass(frozen=True)
 class Precision:
     """Group ``precision``: the numbers that the model's artefact computes in."""
 
@@ -176,16 +199,18 @@ class Rules:
 class Search:
     """Group ``search``: how the highest valid rate is looked for; ``none`` measures one rate.
 
-    ``relative_tolerance``: the bracket's width, as a share of the rate, at which it stops.
+    ``tolerance``: probes end when the peak is known to this share of it. ``probe_run_lengths``:
+    all probes together take no longer than so many full runs. ``confidence``: how likely the
+    first confirming run should be to pass. ``resume``: an interrupted search is continued.
     """
 
     kind: str = limited(choices=("none", "max_qps"))
-    relative_tolerance: float = limited(0.08, more_than=0, at_most=0.5)
-    probe_duration_s: float = limited(4.0, more_than=0)
-    max_probes: int = limited(16, at_least=1, at_most=1000)
+    tolerance: float = limited(0.008, more_than=0, at_most=0.5)
+    probe_run_lengths: float = limited(0.45, more_than=0, at_most=100)
+    confidence: float = limited(0.75, at_least=0.5, at_most=0.999)
     max_confirmations: int = limited(6, at_least=1, at_most=100)
-    back_off: float = limited(0.05, more_than=0, at_most=0.5)
     offline_duration_s: float = limited(2.0, more_than=0)
+    resume: bool = True
 
 
 @dataclass(frozen=True)
@@ -206,7 +231,7 @@ class Config:
     model: Model
     dataset: Dataset
     scenario: Scenario
-    sut: OnnxRuntimeSut | NullSut
+    sut: OnnxRuntimeSut | NullSut | SimulatedSut
     precision: Precision
     rules: Rules
     search: Search

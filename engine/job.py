@@ -97,7 +97,7 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
     tracker.connect()
     speed = None
     if config.mode in ("performance", "both"):
-        speed = measure(parts, record, tracker, reporter.follow, reporter.say)
+        speed = measure(parts, record, reporter.follow, reporter.say)
         if speed.ending in BY_ENDING:
             return _failed(record, speed)
     passed = True

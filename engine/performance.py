@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from engine.build import Benchmark, Say, fit_batch
-from engine.peak import Limits, RunFailed, find_peak, offline_qps, unloaded_latency_ms
+from engine.peak import Limits, find_peak, offline_qps, prior, unloaded_latency_ms
 from engine.plan import bound_ms, full_settings
 from engine.record import Record
-from engine.tracking import Tracker
+from engine.resume import Kept, kept_probes
 from engine.warm import WarmLibrary
 from loadgen import Ending, RunLog, Scenario, Settings, Verdict, judge, run
 from loadgen.runner import Watch
-from multirun.search import Probe
+from multirun.probing import RunFailed
+from multirun.search import Outcome, Probe, SearchResult
+from sut.curve import ServiceCurve
 
 # Wraps a run's own watch with one that shows its progress; the text names the run.
 Follow = Callable[[str, Watch | None], Watch]
@@ -30,9 +34,7 @@ class Speed:
     message: str | None = None
 
 
-def measure(
-    benchmark: Benchmark, record: Record, tracker: Tracker, follow: Follow, say: Say
-) -> Speed:
+def measure(benchmark: Benchmark, record: Record, follow: Follow, say: Say) -> Speed:
     """Run the performance part and put it into ``record``."""
 
     library = WarmLibrary(benchmark.library)
@@ -40,7 +42,7 @@ def measure(
     def go(settings: Settings, name: str, watch: Watch | None) -> RunLog:
         return run(settings, library, benchmark.sut, follow(name, watch))
 
-    part = _Part(benchmark, record, tracker, say, go)
+    part = _Part(benchmark, record, say, go)
     try:
         return part.measure()
     except RunFailed as failure:
@@ -52,7 +54,6 @@ def measure(
 class _Part:
     benchmark: Benchmark
     record: Record
-    tracker: Tracker
     say: Say
     go: Callable[[Settings, str, Watch | None], RunLog]
 
@@ -73,17 +74,21 @@ class _Part:
         served = verdict.statistics.completed_samples_per_s
         return Speed(log.ending, verdict.valid, rate if scenario is Scenario.SERVER else served)
 
-    def _batch(self, scenario: Scenario) -> None:
-        """Choose the batch limit for scenarios that have more than one sample at a time."""
-        sut = self.benchmark.sut
+    def _batch(self, scenario: Scenario) -> dict[int, float]:
+        """Choose the batch limit where there may be several samples; ms measured by batch."""
         if scenario is Scenario.SINGLE_STREAM:
-            return
+            return {}
         bound = bound_ms(self.benchmark.config)
         times = fit_batch(self.benchmark, None if bound is None else bound / 1000, self.say)
+        times_ms = {size: seconds * 1000 for size, seconds in times.items()}
+        self._put_batch(times_ms)
+        return times_ms
+
+    def _put_batch(self, times_ms: dict[int, float]) -> None:
         self.record.data["sut"] = {
             **(self.record.data["sut"] or {}),
-            "max_batch": getattr(sut, "max_batch", None),
-            "service_ms_by_batch": {str(k): v * 1000 for k, v in times.items()},
+            "max_batch": getattr(self.benchmark.sut, "max_batch", None),
+            "service_ms_by_batch": {str(size): ms for size, ms in times_ms.items()},
         }
 
     def _offline_rate(self) -> float:
@@ -107,59 +112,80 @@ class _Part:
         return log
 
     def _peak(self) -> Speed:
-        config = self.benchmark.config
-        bound = bound_ms(config)
+        config, kept = self.benchmark.config, kept_probes(self.benchmark)
+        full, bound = partial(full_settings, config), bound_ms(config)
         assert bound is not None
-        full = full_settings(config, 1.0)
-        limits = Limits(unloaded_latency_ms(full, self.go), None, bound)
+        facts = self._known(kept) if kept.facts else self._measured(bound, full(1.0))
+        limits = Limits(facts["unloaded_ms"], bound)
         if not limits.feasible:
             return self._infeasible(limits)
-        self._batch(Scenario.SERVER)
-        ceiling = offline_qps(full, self._batch_limit(), config.search.offline_duration_s, self.go)
-        limits = dataclasses.replace(limits, ceiling_qps=ceiling)
+        kept.begin(facts)
+        times_ms = facts["service_ms_by_batch"] or {"1": limits.unloaded_ms}
+        curve = ServiceCurve(tuple(map(int, times_ms)), tuple(times_ms.values()))
+        start = prior(self.benchmark, limits, curve, full(facts["ceiling_qps"]))
+        facts = {**facts, "bound_ms": bound, "guess_qps": start.guess_qps}
         probes: list[Probe] = []
 
-        def seen(probe: Probe, log: RunLog, verdict: Verdict) -> None:
+        def seen(probe: Probe, log: RunLog | None, verdict: Verdict | None) -> None:
+            confirmed = any(p.kind == "confirm" and p.outcome is Outcome.PASS for p in probes)
             probes.append(probe)
-            word = "passed" if probe.passed else "failed"
-            tail = "-" if probe.tail_ms is None else f"{probe.tail_ms:.2f} ms"
-            share = f"{probe.over_share:.2%} over the bound"
-            self.say(f"{probe.kind} {probe.rate_qps:.4g} qps {word}: tail {tail}, {share}")
+            self.say(told(probe))
             self.record.data["search"] = {"probes": [dataclasses.asdict(p) for p in probes]}
-            self.record.performance(log, verdict)
+            if log is None or verdict is None:
+                return
+            if probe.kind == "probe":
+                self.record.passing(log, verdict)
+            # A try for more that fails does not take the place of the run that passed.
+            elif verdict.valid or not confirmed:
+                self.record.performance(log, verdict)
 
-        peak = find_peak(
-            self.benchmark, lambda rate: full_settings(config, rate), limits, self.go, seen
-        )
-        facts = {"unloaded_ms": limits.unloaded_ms, "bound_ms": bound, "ceiling_qps": ceiling}
-        self.record.search(peak.result, facts)
-        best = peak.result.best_qps
-        message = None if best else f"No valid rate was found: {peak.result.reason}."
-        return Speed(Ending.COMPLETE, best is not None, best, message)
+        result = find_peak(start, config.search, full, self.go, kept, seen)
+        self.record.search(result, facts)
+        message = None if result.best_qps else f"No valid rate was found: {result.reason}."
+        return Speed(Ending.COMPLETE, result.best_qps is not None, result.best_qps, message)
+
+    def _known(self, kept: Kept) -> dict[str, Any]:
+        """What an interrupted search had measured before its probes."""
+        self.say(f"an interrupted search goes on: {kept.reusable} probes reused")
+        times_ms = kept.facts["service_ms_by_batch"]
+        if hasattr(self.benchmark.sut, "max_batch"):
+            self.benchmark.sut.max_batch = kept.facts["max_batch"]
+        self._put_batch(times_ms)
+        return kept.facts
+
+    def _measured(self, bound: float, full: Settings) -> dict[str, Any]:
+        """Unloaded latency; if that is within the bound, batch times and offline throughput."""
+        unloaded_ms = unloaded_latency_ms(full, self.go)
+        if not Limits(unloaded_ms, bound).feasible:
+            return {"unloaded_ms": unloaded_ms}
+        times_ms = self._batch(Scenario.SERVER)
+        seconds = self.benchmark.config.search.offline_duration_s
+        return {
+            "unloaded_ms": unloaded_ms,
+            "ceiling_qps": offline_qps(full, self._batch_limit(), seconds, self.go),
+            "max_batch": getattr(self.benchmark.sut, "max_batch", None),
+            "service_ms_by_batch": {str(size): ms for size, ms in times_ms.items()},
+        }
 
     def _infeasible(self, limits: Limits) -> Speed:
-        row = limits.constraint()
-        self.record.data["performance"] = {
-            "valid": False,
-            "metric": {"name": "server_qps", "value": None, "unit": "queries/s", "how": "none"},
-            "constraints": [dataclasses.asdict(row)],
-            "statistics": None,
-            "settings": None,
-            "ending": str(Ending.STOPPED),
-            "started_at": None,
-            "error": None,
-        }
-        self.record.data["search"] = {
-            "best_qps": None,
-            "probes": [],
-            "reason": "the unloaded latency exceeds the bound",
-            "unloaded_ms": limits.unloaded_ms,
-            "bound_ms": limits.bound_ms,
-        }
-        self.record.save()
+        self.record.unmeasured(limits.constraint())
+        nothing = SearchResult(None, None, None, None, 0.0, (), "no rate can meet the bound")
+        facts = {"unloaded_ms": limits.unloaded_ms, "bound_ms": limits.bound_ms}
+        self.record.search(nothing, facts)
         message = (
             f"The bound cannot be met at any rate: one query on the idle system takes "
             f"{limits.unloaded_ms:.1f} ms, the bound is {limits.bound_ms:g} ms "
             f"({limits.unloaded_ms / limits.bound_ms:.2f} times too slow)."
         )
         return Speed(Ending.COMPLETE, False, None, message)
+
+
+def told(probe: Probe) -> str:
+    """One line on a probe."""
+    tail = "-" if probe.tail_ms is None else f"{probe.tail_ms:.2f} ms"
+    share = probe.late / max(probe.query_count, 1)
+    again = ", reused" if probe.reused else ""
+    return (
+        f"{probe.kind} {probe.rate_qps:.4g} qps {probe.outcome}: tail {tail}, {share:.2%} of "
+        f"{probe.query_count:,} over the bound, {probe.duration_s:.1f} s{again}"
+    )

@@ -16,7 +16,7 @@ import numpy as np
 
 import engine
 from engine.config import Config
-from loadgen import RunLog, Verdict
+from loadgen import Constraint, Ending, Metric, RunLog, Verdict
 from loadgen.files import atomically
 from loadgen.official import write_logs
 from multirun.search import SearchResult
@@ -64,12 +64,31 @@ class Record:
         with atomically(self.folder / FILE) as file:
             file.write(text.encode())
 
+    def passing(self, log: RunLog, verdict: Verdict) -> None:
+        """Put in a run that others will follow: without its arrays and log files."""
+        self.data["performance"] = run_section(log, verdict)
+        self.save()
+
     def performance(self, log: RunLog, verdict: Verdict) -> None:
         """Put a performance run in, its arrays beside it in run_log.npz, and its log files."""
         self.data["performance"] = run_section(log, verdict)
         self.save()
         write_arrays(self.folder / LOG_FILE, log)
         self.logs("performance", log, verdict)
+
+    def unmeasured(self, row: Constraint) -> None:
+        """Put in that nothing was measured, because of what ``row`` says."""
+        metric = Metric("server_qps", None, "queries/s", "none")
+        self.data["performance"] = {
+            "valid": False,
+            "metric": dataclasses.asdict(metric),
+            "constraints": [dataclasses.asdict(row)],
+            "statistics": None,
+            "settings": None,
+            "ending": str(Ending.STOPPED),
+            "started_at": None,
+            "error": None,
+        }
 
     def logs(self, part: str, log: RunLog, verdict: Verdict) -> None:
         """Write the log files in the official LoadGen's format into the folder of this part."""

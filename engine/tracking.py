@@ -129,12 +129,11 @@ class MlflowTracker:
                 run_name=f"{probe['kind']}_{number:02}_qps{probe['rate_qps']:.4g}",
                 tags={"mlflow.parentRunId": run_id},
             ).info.run_id
-            word = "passed" if probe["passed"] else "failed"
             figures = {k: v for k, v in probe.items() if isinstance(v, int | float)}
             client.log_batch(
                 child,
                 metrics=[Metric(k, float(v), now, 0) for k, v in figures.items()],
-                tags=[RunTag("verdict", word), RunTag("kind", probe["kind"])],
+                tags=[RunTag("verdict", probe["outcome"]), RunTag("kind", probe["kind"])],
             )
             client.set_terminated(child)
         client.set_terminated(run_id, status="FINISHED" if record["finished"] else "FAILED")
@@ -159,6 +158,8 @@ def metrics_of(record: Json) -> dict[str, float]:
             figures[f"wake_late_{name}_us"] = value
     if search := record["search"]:
         figures["peak_qps"] = search.get("best_qps")
+        for name, value in zip(("low", "high"), search.get("interval_qps") or (), strict=False):
+            figures[f"peak_{name}_qps"] = value
         figures["unloaded_latency_ms"] = search.get("unloaded_ms")
         figures["offline_ceiling_qps"] = search.get("ceiling_qps")
     if accuracy := record["accuracy"]:

@@ -21,7 +21,11 @@ GROUPS: dict[str, dict[str, type]] = {
     "model": {"": schema.Model},
     "dataset": {"": schema.Dataset},
     "scenario": {"": schema.Scenario},
-    "sut": {"onnxruntime": schema.OnnxRuntimeSut, "null": schema.NullSut},
+    "sut": {
+        "onnxruntime": schema.OnnxRuntimeSut,
+        "null": schema.NullSut,
+        "simulated": schema.SimulatedSut,
+    },
     "precision": {"": schema.Precision},
     "rules": {"": schema.Rules},
     "search": {"": schema.Search},

@@ -12,7 +12,7 @@ from loadgen.log import Ending, RunLog
 from loadgen.runner import Progress, run
 from loadgen.samples import LoadedSet, SampleLibrary
 from loadgen.settings import Arrivals, Issue, Mode, Scenario, Settings
-from loadgen.sut import SystemUnderTest
+from loadgen.sut import SimulatedSystem, SystemUnderTest
 from loadgen.verdict import Constraint, Metric, Statistics, Verdict, judge
 
 __all__ = (
@@ -30,6 +30,7 @@ __all__ = (
     "SampleLibrary",
     "Scenario",
     "Settings",
+    "SimulatedSystem",
     "Statistics",
     "SystemUnderTest",
     "Verdict",

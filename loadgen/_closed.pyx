@@ -5,7 +5,7 @@ The thread that completes and takes again pays no hand-over.
 
 from libc.stdint cimport int64_t, uint8_t
 
-from loadgen._platform cimport now_ns
+from loadgen._platform cimport NEVER
 from loadgen._queries cimport Queries
 from loadgen._traffic cimport Traffic
 
@@ -15,7 +15,6 @@ from loadgen.settings import Mode
 from loadgen.statistics import early_stopping_count
 
 cdef int64_t SLICE_NS = 20_000_000
-cdef int64_t FOREVER = 2**62
 
 
 cdef class ClosedLoop(Queries):
@@ -29,7 +28,7 @@ cdef class ClosedLoop(Queries):
         self.interval_ns = int((settings.interval_ms or 0) * 1e6)
         self.min_duration_ns = int(settings.min_duration_ms * 1e6)
         self.min_queries = settings.min_query_count
-        self.max_duration_ns = self.max_queries = FOREVER
+        self.max_duration_ns = self.max_queries = NEVER
         if settings.max_duration_ms is not None:
             self.max_duration_ns = int(settings.max_duration_ms * 1e6)
         if settings.max_query_count is not None:
@@ -41,7 +40,7 @@ cdef class ClosedLoop(Queries):
             self.max_queries = min(self.max_queries, queries)
         if settings.mode is Mode.ACCURACY:
             self.min_queries = self.max_queries = queries
-            self.max_duration_ns = FOREVER
+            self.max_duration_ns = NEVER
 
     cdef int64_t _take(self, int64_t most, int64_t wait_ns, int64_t* first) noexcept nogil:
         cdef int64_t count = 0
@@ -60,11 +59,18 @@ cdef class ClosedLoop(Queries):
         self.monitor.unlock()
         return count
 
+    cdef int64_t next_due(self) noexcept nogil:
+        if self.cursor.load() < self.issued_queries * self.per_query:
+            return self.tape.scheduled[self.issued_queries - 1]
+        if self.outstanding > 0 or self.finished.load():
+            return NEVER
+        return self.time_ns()
+
     cdef bint _over(self) noexcept nogil:
         cdef int64_t query = self.issued_queries
         if query == 0:
             return False
-        if query >= self.max_queries or now_ns() - self.start_ns >= self.max_duration_ns:
+        if query >= self.max_queries or self.time_ns() >= self.max_duration_ns:
             return True
         return (
             query >= self.min_queries and self.tape.scheduled[query - 1] >= self.min_duration_ns
@@ -107,7 +113,7 @@ cdef class ClosedLoop(Queries):
     cdef int64_t _claim(self, int64_t most, int64_t* first) noexcept nogil:
         cdef int64_t begin = self.cursor.load()
         cdef int64_t end = min(self.issued_queries * self.per_query, begin + most)
-        self.tape.take(begin, end, now_ns() - self.start_ns)
+        self.tape.take(begin, end, self.time_ns())
         first[0] = begin
         self.cursor.store(end)
         return end - begin

@@ -5,7 +5,7 @@ Latency counts from that time, so no stall of the system is hidden.
 
 from libc.stdint cimport int64_t, uint8_t
 
-from loadgen._platform cimport Monitor, now_ns
+from loadgen._platform cimport NEVER, Monitor
 from loadgen._queries cimport Queries
 from loadgen._traffic cimport Traffic
 
@@ -40,7 +40,7 @@ cdef class OpenLoop(Queries):
 
     cdef int64_t _gather(self, int64_t begin, int64_t most, int64_t wait_ns) noexcept nogil:
         cdef int64_t due = self.tape.scheduled[begin // self.per_query]
-        cdef int64_t now = now_ns() - self.start_ns
+        cdef int64_t now = self.time_ns()
         cdef int64_t end = min(self.limit, begin + most)
         cdef int64_t upto, deadline
         if now < due:
@@ -78,13 +78,19 @@ cdef class OpenLoop(Queries):
             # Whoever has not answered yet may turn out to be late.
             needed = needed_queries(self.settings, begin, late, late + begin - answered)
         self.limit = min(self.tape.total, max(begin, needed))
-        if self.limit == begin or begin == self.tape.total:
+        if self.limit == begin or self.limit == self.tape.total:
             self.extends = False
             self._end_if_answered()
 
     cdef void _answer(self, int64_t first, int64_t count, uint8_t state, int64_t at) noexcept nogil:
         self.tape.answer(first, count, state, at)
         self._end_if_answered()
+
+    cdef int64_t next_due(self) noexcept nogil:
+        cdef int64_t begin = self.cursor.load()
+        if begin < self.limit or self.extends:
+            return self.tape.scheduled[begin // self.per_query]
+        return NEVER
 
     cdef bint _left(self):
         return self.cursor.load() < self.limit or self.extends

@@ -17,6 +17,8 @@
 namespace tailbound {
 
 constexpr int64_t kSecond = 1000000000;
+// Later than any time of a run.
+constexpr int64_t kNever = int64_t(1) << 62;
 
 inline int64_t now_ns() {
   timespec t;

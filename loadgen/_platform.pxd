@@ -2,6 +2,7 @@ from libc.stdint cimport int64_t, uint8_t
 
 
 cdef extern from "_platform.h" namespace "tailbound" nogil:
+    const int64_t NEVER "tailbound::kNever"
     int64_t now_ns() noexcept
     void sleep_until(int64_t due_ns) noexcept
     uint8_t exchange(uint8_t* byte, uint8_t value) noexcept

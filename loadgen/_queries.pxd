@@ -27,11 +27,16 @@ cdef class Queries:
     cdef atomic[int] started, stopped, finished
     cdef atomic[int64_t] cursor, after_end
     cdef bint keeps_responses
+    cdef bint virtual
+    cdef int64_t virtual_ns
     cdef int64_t start_ns, per_query, waiting_takers, spin_ns
     cdef object _first_error
 
     cdef int64_t claim(self, int64_t most, int64_t wait_ns, int64_t* first) noexcept nogil
     cdef void finish(self, int64_t first, int64_t count, uint8_t state, int64_t at) noexcept nogil
+
+    cdef int64_t next_due(self) noexcept nogil
+    cdef int64_t time_ns(self) noexcept nogil
 
     cdef int64_t _take(self, int64_t most, int64_t wait_ns, int64_t* first) noexcept nogil
     cdef void _answer(self, int64_t first, int64_t count, uint8_t state, int64_t at) noexcept nogil

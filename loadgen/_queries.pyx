@@ -7,7 +7,7 @@ is the subclasses' affair: ``_open`` by their schedule, ``_closed`` one after th
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from loadgen._platform cimport now_ns, sleep_until
+from loadgen._platform cimport NEVER, now_ns, sleep_until
 from loadgen._tape cimport DONE, FAILED, Tape
 from loadgen._traffic cimport Traffic
 
@@ -105,6 +105,11 @@ cdef class Queries:
             self.monitor.unlock()
         return bool(self.started.load())
 
+    def simulate(self):
+        """Start on a virtual clock at 0, which stands still until a native system moves it."""
+        self.virtual = True
+        self.started.store(1)
+
     def wait(self, double seconds):
         """Wait until the run is over, for at most ``seconds``; whether it is."""
         cdef int64_t deadline = now_ns() + <int64_t> (seconds * 1e9)
@@ -130,7 +135,7 @@ cdef class Queries:
     @property
     def elapsed_ns(self):
         """Time since the start, negative before it."""
-        return now_ns() - self.start_ns if self.started.load() else -1
+        return self.time_ns() if self.started.load() else -1
 
     @property
     def counts(self):
@@ -201,7 +206,15 @@ cdef class Queries:
         else:
             self._answer(first, count, state, at - self.start_ns)
 
+    cdef int64_t next_due(self) noexcept nogil:
+        """When ``claim`` has something to hand out; NEVER while that needs an answer."""
+        return NEVER
+
     # --- for the subclasses --------------------------------------------------------------
+
+    cdef int64_t time_ns(self) noexcept nogil:
+        """The time since the start, real or virtual."""
+        return self.virtual_ns if self.virtual else now_ns() - self.start_ns
 
     cdef int64_t _take(self, int64_t most, int64_t wait_ns, int64_t* first) noexcept nogil:
         return 0
@@ -211,12 +224,15 @@ cdef class Queries:
 
     cdef int64_t _sleep(self, int64_t due, int64_t spin_ns) noexcept nogil:
         """Sleep until ``due`` or until the run is stopped; the time it then is."""
-        cdef int64_t now = now_ns() - self.start_ns
+        cdef int64_t now = self.time_ns()
+        if self.virtual:
+            self.virtual_ns = max(now, due)
+            return self.virtual_ns
         while now < due - spin_ns and not self.stopped.load():
             sleep_until(self.start_ns + min(due - spin_ns, now + SLICE_NS))
-            now = now_ns() - self.start_ns
+            now = self.time_ns()
         while now < due and not self.stopped.load():
-            now = now_ns() - self.start_ns
+            now = self.time_ns()
         return now
 
     cdef bint _left(self):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import threading
 import time
 import traceback
@@ -19,7 +20,7 @@ from loadgen.log import Ending, RunLog, joined
 from loadgen.queries import queries_for
 from loadgen.samples import LoadedSet, SampleLibrary
 from loadgen.settings import Mode, Settings
-from loadgen.sut import SystemUnderTest
+from loadgen.sut import SimulatedSystem, SystemUnderTest
 
 # Looking at a run costs it a little, so it happens ten times a second and no oftener.
 WATCH_INTERVAL_S = 0.1
@@ -32,7 +33,8 @@ RECENT = 4096
 class Progress:
     """A running run at one moment; counts in samples, ``total`` None for a closed loop.
 
-    ``over_bound``: answered too late. ``waiting``: due and not yet taken.
+    ``over_bound``: answered too late. ``overdue``: not answered, and at least so many too late
+    already. ``waiting``: due and not yet taken.
     """
 
     settings: Settings
@@ -41,6 +43,7 @@ class Progress:
     completed: int
     failed: int
     over_bound: int
+    overdue: int
     waiting: int
     total: int | None
     queries: Queries
@@ -75,7 +78,7 @@ Watch = Callable[[Progress], bool | None]
 def run(
     settings: Settings,
     library: SampleLibrary,
-    sut: SystemUnderTest,
+    sut: SystemUnderTest | SimulatedSystem,
     watch: Watch | None = None,
 ) -> RunLog:
     """Drive ``sut`` with the traffic that ``settings`` describe and record what it did.
@@ -97,7 +100,7 @@ def _run_set(
     settings: Settings,
     indices: np.ndarray,
     library: SampleLibrary,
-    sut: SystemUnderTest,
+    sut: SystemUnderTest | SimulatedSystem,
     watch: Watch | None,
 ) -> RunLog:
     queries = queries_for(settings, generate(settings, indices))
@@ -105,14 +108,19 @@ def _run_set(
     samples = library.load(unique)
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     try:
-        ending = _drive(queries, sut, watch) if _loaded(queries, sut, samples) else Ending.SUT_ERROR
+        if not _loaded(queries, sut, samples):
+            ending = Ending.SUT_ERROR
+        elif isinstance(sut, SimulatedSystem):
+            ending = _simulate(queries, sut, watch)
+        else:
+            ending = _drive(queries, sut, watch)
         return _log(queries, ending, started_at)
     finally:
         sut.unload()
         library.unload(unique)
 
 
-def _loaded(queries: Queries, sut: SystemUnderTest, samples: LoadedSet) -> bool:
+def _loaded(queries: Queries, sut: SystemUnderTest | SimulatedSystem, samples: LoadedSet) -> bool:
     try:
         sut.load(samples)
     except Exception:
@@ -179,29 +187,61 @@ def _serve(sut: SystemUnderTest, queries: Queries, worker: int) -> None:
 
 def _watch(queries: Queries, watch: Watch | None) -> Ending:
     """Wait for the end; whoever makes no headway for the timeout has fallen silent."""
-    timeout_s = queries.settings.sut_timeout_ms / 1000
-    answered, since = -1, time.monotonic()
+    headway = _Headway(queries.settings.sut_timeout_ms / 1000, time.monotonic())
     while not queries.wait(WATCH_INTERVAL_S):
         progress = _progress(queries)
         if watch and watch(progress):
             return Ending.STOPPED
-        # A closed loop always has a next query, so to have none outstanding is to stand still.
-        idle = progress.outstanding == 0 and progress.total is not None
-        if progress.completed + progress.failed != answered or idle:
-            answered, since = progress.completed + progress.failed, time.monotonic()
-        elif time.monotonic() - since > timeout_s:
+        if headway.lost(progress, time.monotonic()):
             return Ending.SUT_TIMEOUT
     return Ending.COMPLETE if queries.is_finished else Ending.SUT_ERROR
+
+
+def _simulate(queries: Queries, sut: SimulatedSystem, watch: Watch | None) -> Ending:
+    """As ``_watch``, on the virtual clock."""
+    headway = _Headway(queries.settings.sut_timeout_ms / 1000, 0.0)
+    queries.simulate()
+    until_ns = 0
+    while True:
+        until_ns += int(WATCH_INTERVAL_S * 1e9)
+        sut.advance(queries, until_ns)
+        if queries.is_finished:
+            return Ending.COMPLETE
+        progress = _progress(queries)
+        if watch and watch(progress):
+            return Ending.STOPPED
+        if headway.lost(progress, until_ns / 1e9):
+            return Ending.SUT_TIMEOUT
+
+
+class _Headway:
+    """Whether a system still answers what it was asked."""
+
+    def __init__(self, timeout_s: float, now_s: float) -> None:
+        self.timeout_s, self.since_s, self.answered = timeout_s, now_s, -1
+
+    def lost(self, progress: Progress, now_s: float) -> bool:
+        """Whether it has had something to answer, and answered nothing, for the timeout."""
+        answered = progress.completed + progress.failed
+        # A closed loop always has a next query, so to have none outstanding is to stand still.
+        idle = progress.outstanding == 0 and progress.total is not None
+        if answered != self.answered or idle:
+            self.answered, self.since_s = answered, now_s
+        return now_s - self.since_s > self.timeout_s
 
 
 def _progress(queries: Queries) -> Progress:
     counts, elapsed_ns = queries.counts, queries.elapsed_ns
     traffic = queries.traffic
-    total, waiting = None, 0
+    total, waiting, overdue = None, 0, 0
     if traffic.scheduled_ns is not None:
         total = len(traffic.sample_index)
         due = int(np.searchsorted(traffic.scheduled_ns, elapsed_ns, side="right"))
         waiting = max(0, due * traffic.samples_per_query - counts["issued"])
+        bound_ns = (queries.settings.bound_ms or math.inf) * 1e6
+        past = int(np.searchsorted(traffic.scheduled_ns, elapsed_ns - bound_ns))
+        answered = counts["completed"] + counts["failed"]
+        overdue = max(0, past * traffic.samples_per_query - answered)
     return Progress(
         settings=queries.settings,
         elapsed_s=elapsed_ns / 1e9,
@@ -209,6 +249,7 @@ def _progress(queries: Queries) -> Progress:
         completed=counts["completed"],
         failed=counts["failed"],
         over_bound=counts["over_bound"],
+        overdue=overdue,
         waiting=waiting,
         total=total,
         queries=queries,

@@ -53,3 +53,19 @@ class SampleLibrary(Protocol):
 
     def unload(self, indices: Sequence[int] | NDArray[np.int64]) -> None:
         """Let go of what ``load`` brought in."""
+
+
+@dataclass(frozen=True)
+class NoSamples:
+    """A library of samples without content, for systems that look at none."""
+
+    name: str = "none"
+    total_count: int = 1
+    performance_count: int = 1
+
+    def load(self, indices: NDArray[np.int64]) -> LoadedSet:
+        """Indices without arrays."""
+        return LoadedSet(indices, ())
+
+    def unload(self, indices: Sequence[int] | NDArray[np.int64]) -> None:
+        """Nothing to let go of."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from loadgen._queries import Queries
 from loadgen.samples import LoadedSet
@@ -28,3 +28,20 @@ class SystemUnderTest(Protocol):
 
         An exception that leaves it ends the run: the log then carries its traceback.
         """
+
+
+@runtime_checkable
+class SimulatedSystem(Protocol):
+    """A system that exists in virtual time only: its run takes as long as computing it takes."""
+
+    name: str
+    workers: int
+
+    def load(self, samples: LoadedSet) -> None:
+        """As for a real system."""
+
+    def unload(self) -> None:
+        """As for a real system."""
+
+    def advance(self, queries: Queries, until_ns: int) -> None:
+        """Take and answer everything that happens until ``until_ns`` on the virtual clock."""

@@ -2,102 +2,223 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
+
+from scipy.optimize import brentq
+
+from multirun.belief import Belief, Evidence, Prior, Target, believe
 
 Kind = Literal["probe", "confirm"]
 
 
+class Outcome(StrEnum):
+    """What a run says of its rate."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    UNDECIDED = "UNDECIDED"
+
+
 @dataclass(frozen=True)
-class Probe:
-    """One run of the search. ``tail_ms``: its tail latency, None if nothing was answered."""
+class Load:
+    """A run to make. ``share``: its length, as a share of a run under the full rules.
+
+    ``dispersion``: how many late queries count as one independent one, for early decisions.
+    """
 
     rate_qps: float
     kind: Kind
-    passed: bool
+    share: float
+    dispersion: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One run of the search: its load, what it said, and what it cost.
+
+    ``tail_ms``: its tail latency, None if nothing was answered. ``late``: answers over the
+    bound, of ``query_count``; ``cluster_squares`` as in ``Evidence``. ``reused``: taken from an
+    earlier search.
+    """
+
+    rate_qps: float
+    kind: Kind
+    outcome: Outcome
     tail_ms: float | None
-    over_share: float
+    late: int
     query_count: int
+    cluster_squares: float
     duration_s: float
+    reused: bool = False
+
+    @property
+    def evidence(self) -> Evidence:
+        """What it adds to the belief."""
+        return Evidence(self.rate_qps, self.late, self.query_count, self.cluster_squares)
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """Rates in queries/s; shares of the rate for ``relative_tolerance`` and ``back_off``.
+    """How much a search may cost and how sure it must be.
 
-    ``ceiling_qps``: a rate known to be too high. ``guess_qps``: where to start.
-    ``floor_qps``: below it nothing is looked for.
+    ``tolerance``: probes end when the peak is known to this share of it (standard deviation).
+    ``probe_run_lengths``: all probes together cost no more than so many full runs.
+    ``shortest_probe``, ``longest_probe``: of one probe, in run lengths.
+    ``worth_raising``: a confirmed rate is raised by one more run if it lies so much below the
+    peak, and all runs together stay within ``most_run_lengths``.
+    ``confidence``: how likely the first confirming run should be to pass.
+    ``max_confirmations``: confirming runs before it gives up. ``floor``: nor does it look
+    below this share of the prior's guess.
+    ``confirming_runs``: how many must pass at one rate (five in v0.5).
     """
 
-    ceiling_qps: float
-    guess_qps: float
-    floor_qps: float
-    relative_tolerance: float = 0.08
-    max_probes: int = 16
+    tolerance: float = 0.008
+    probe_run_lengths: float = 0.45
+    shortest_probe: float = 1 / 40
+    longest_probe: float = 1 / 6
+    confidence: float = 0.75
     max_confirmations: int = 6
-    back_off: float = 0.05
+    most_run_lengths: float = 2.5
+    worth_raising: float = 0.012
+    confirming_runs: int = 1
+    max_probes: int = 60
+    floor: float = 0.02
 
 
 @dataclass(frozen=True)
 class SearchResult:
     """``best_qps``: the highest confirmed rate, None if there is none; ``reason``: why it ended.
 
-    ``low_qps`` passed and ``high_qps`` failed in the last short probes.
+    ``interval_qps``: the rate that passes the rules every second time lies in it with 95 %
+    probability. ``low_qps``, ``high_qps``: the highest rate that passed and the lowest that
+    failed, None without one. ``run_lengths``: what all runs cost together, in full runs.
     """
 
     best_qps: float | None
-    low_qps: float
-    high_qps: float
+    interval_qps: tuple[float, float] | None
+    low_qps: float | None
+    high_qps: float | None
+    run_lengths: float
     probes: tuple[Probe, ...]
     reason: str
 
 
-Evaluate = Callable[[float, Kind], Probe]
-
-# How far the first steps from the guess go, until the peak lies between two probes.
-STRIDE = 1.25
+Evaluate = Callable[[Load], Probe]
 
 
-def search(evaluate: Evaluate, settings: SearchSettings) -> SearchResult:
-    """Bracket the peak from a guess, bisect, then confirm under the full rules.
+def search(
+    evaluate: Evaluate,
+    prior: Prior,
+    target: Callable[[float], Target],
+    run_length_s: Callable[[float], float],
+    settings: SearchSettings | None = None,
+) -> SearchResult:
+    """Probe until the peak is known well enough, then confirm it under the full rules.
 
-    ``evaluate`` runs the system at a rate: shortly for a "probe", as the rules ask for a
-    "confirm". A confirmation that fails steps back, by ``back_off`` at first, and tries again.
+    ``target(rate)``, ``run_length_s(rate)``: what a full run at a rate must achieve, and how
+    long it takes. A probe goes where the peak most likely is, as long as it is worth; a
+    confirming run where it passes with good probability. One that fails is evidence too: the
+    next is made where the belief then says.
     """
-    probes: list[Probe] = []
-
-    def passes(rate: float, kind: Kind) -> bool:
-        probes.append(evaluate(rate, kind))
-        return probes[-1].passed
-
-    low, high = 0.0, settings.ceiling_qps
-    rate = min(settings.guess_qps, high / STRIDE)
-    for _ in range(settings.max_probes):
-        if passes(rate, "probe"):
-            low = rate
-        else:
-            high = rate
-        if high <= settings.floor_qps or high - low <= settings.relative_tolerance * high:
-            break
-        rate = _next_rate(low, high, settings)
-    if low == 0.0:
-        return SearchResult(None, low, high, tuple(probes), f"no rate above {high:.3g} qps passed")
-    rate = low
-    for attempt in range(1, settings.max_confirmations + 1):
-        if passes(rate, "confirm"):
-            return SearchResult(rate, low, high, tuple(probes), "confirmed under the full rules")
-        # Each failure makes it less likely that the probes were right: the steps grow.
-        rate *= max(1 - settings.back_off * attempt, 0.5)
-    last = probes[-1].rate_qps
-    reason = f"{settings.max_confirmations} confirming runs failed, the last at {last:.3g} qps"
-    return SearchResult(None, low, high, tuple(probes), reason)
+    hunt = _Hunt(evaluate, prior, target, run_length_s, settings or SearchSettings())
+    hunt.probe()
+    return hunt.confirm()
 
 
-def _next_rate(low: float, high: float, settings: SearchSettings) -> float:
-    """The rate to probe, given the bracket: a stride out of it or else its middle."""
-    if low == 0.0:
-        return max(high / STRIDE**2, settings.floor_qps * 0.999)
-    if high == settings.ceiling_qps:
-        return min(low * STRIDE, (low + high) / 2)
-    return (low + high) / 2
+class _Hunt:
+    def __init__(
+        self,
+        evaluate: Evaluate,
+        prior: Prior,
+        target: Callable[[float], Target],
+        run_length_s: Callable[[float], float],
+        settings: SearchSettings,
+    ) -> None:
+        self.evaluate, self.prior, self.target = evaluate, prior, target
+        self.run_length_s, self.settings = run_length_s, settings
+        self.probes: list[Probe] = []
+        self.cost = 0.0
+
+    @property
+    def belief(self) -> Belief:
+        return believe(self.prior, [probe.evidence for probe in self.probes], self.target)
+
+    def run(self, rate: float, kind: Kind, share: float, belief: Belief) -> Probe:
+        probe = self.evaluate(Load(rate, kind, share, belief.dispersion))
+        self.probes.append(probe)
+        self.cost += probe.duration_s / self.run_length_s(rate)
+        return probe
+
+    def probe(self) -> None:
+        own = self.settings
+        for number in range(own.max_probes):
+            belief, left = self.belief, own.probe_run_lengths - self.cost
+            if belief.spread <= own.tolerance or left < own.shortest_probe:
+                return
+            if belief.quantile(0.5) < own.floor * self.prior.guess_qps:
+                return
+            worth = (0.02 / belief.spread) ** 2
+            share = min(max(worth, own.shortest_probe), own.longest_probe, left)
+            # Above the peak there is more to see, below it the other end of the slope.
+            beside = (0.0, 0.5, -0.3)[number % 3] / self.prior.slope
+            rate = belief.quantile(0.5) * math.exp(beside)
+            self.run(min(rate, self.prior.ceiling_qps), "probe", share, belief)
+
+    def confirm(self) -> SearchResult:
+        own = self.settings
+        if self.belief.quantile(0.5) < own.floor * self.prior.guess_qps:
+            return self.result(None, f"no rate above {own.floor * self.prior.guess_qps:.3g} passed")
+        rate = math.inf
+        for attempt in range(own.max_confirmations):
+            # Each failure makes it less likely that the belief is right: it must be surer.
+            wanted = 1 - (1 - own.confidence) / (1 + attempt)
+            # A failing run may have been disturbed, but is never repeated at its own rate.
+            rate = min(self.likely(self.belief, wanted), 0.995 * rate)
+            if self.confirmed(rate):
+                return self.result(self.raised(rate), "confirmed under the full rules")
+        reason = f"{own.max_confirmations} confirming runs failed, the last at {rate:.4g} qps"
+        return self.result(None, reason)
+
+    def raised(self, rate: float) -> float:
+        """A higher confirmed rate, if the first is too low and one more run may still be made."""
+        own, belief = self.settings, self.belief
+        higher = self.likely(belief, own.confidence)
+        worth = belief.quantile(0.5) > (1 + own.worth_raising) * rate and higher > 1.005 * rate
+        affordable = self.cost + own.confirming_runs <= own.most_run_lengths
+        return higher if worth and affordable and self.confirmed(higher) else rate
+
+    def confirmed(self, rate: float) -> bool:
+        belief, runs = self.belief, range(self.settings.confirming_runs)
+        return all(self.run(rate, "confirm", 1, belief).outcome is Outcome.PASS for _ in runs)
+
+    def likely(self, belief: Belief, wanted: float) -> float:
+        """The highest rate at which a run passes with probability ``wanted``."""
+        low, high = float(belief.anchors[0]), self.prior.ceiling_qps
+
+        def excess(log_rate: float) -> float:
+            rate = math.exp(log_rate)
+            return belief.pass_probability(rate, self.target(rate)) - wanted
+
+        if excess(math.log(high)) >= 0:
+            return high
+        if excess(math.log(low)) <= 0:
+            return low
+        return math.exp(brentq(excess, math.log(low), math.log(high), xtol=1e-4))
+
+    def result(self, best: float | None, reason: str) -> SearchResult:
+        belief = self.belief
+        passed = [p.rate_qps for p in self.probes if p.outcome is Outcome.PASS]
+        failed = [p.rate_qps for p in self.probes if p.outcome is Outcome.FAIL]
+        return SearchResult(
+            best_qps=best,
+            interval_qps=(belief.quantile(0.025), belief.quantile(0.975)),
+            low_qps=max(passed, default=None),
+            high_qps=min(failed, default=None),
+            run_lengths=self.cost,
+            probes=tuple(self.probes),
+            reason=reason,
+        )

@@ -66,21 +66,23 @@ def search_plot(record: dict[str, Any]) -> Figure | None:
         return None
     figure, axes = _canvas()
     for kind, marker in (("probe", "o"), ("confirm", "D")):
-        for passed, colour in ((True, PASSED), (False, FAILED)):
-            some = [p for p in probes if p["kind"] == kind and p["passed"] is passed]
+        for outcome, colour in (("PASS", PASSED), ("FAIL", FAILED), ("UNDECIDED", BOUND)):
+            some = [p for p in probes if p["kind"] == kind and p["outcome"] == outcome]
             if some:
                 axes.scatter(
                     [p["rate_qps"] for p in some],
                     [p["tail_ms"] for p in some],
                     marker=marker,
                     color=colour,
-                    label=f"{kind} {'passed' if passed else 'failed'}",
+                    label=f"{kind} {outcome}",
                     zorder=3,
                 )
     if bound_ms := search.get("bound_ms"):
         axes.axhline(bound_ms, color=BOUND, linestyle="--", label=f"bound {bound_ms:g} ms")
+    if ends := search.get("interval_qps"):
+        axes.axvspan(*ends, color=PASSED, alpha=0.12, label="peak, 95 % interval")
     if best := search.get("best_qps"):
-        axes.axvline(best, color=PASSED, alpha=0.5, label=f"peak {best:.4g} qps")
+        axes.axvline(best, color=PASSED, alpha=0.5, label=f"confirmed {best:.4g} qps")
     axes.set_yscale("log")
     _plain_numbers(axes.yaxis)
     axes.set_xlabel("rate of the Poisson arrivals (queries/s)")

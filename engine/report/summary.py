@@ -86,7 +86,11 @@ def _figures(record: dict[str, Any], performance: dict[str, Any]) -> RenderableT
             facts.append(f"unloaded latency {search['unloaded_ms']:.2f} ms")
         if search.get("ceiling_qps"):
             facts.append(f"offline {search['ceiling_qps']:.4g} samples/s")
-        facts.append(f"{len(search['probes'])} probes")
+        if ends := search.get("interval_qps"):
+            facts.append(f"peak between {ends[0]:.4g} and {ends[1]:.4g} qps at 95 %")
+        facts.append(f"{len(search['probes'])} runs")
+        if "run_lengths" in search:
+            facts.append(f"{search['run_lengths']:.2f} run lengths in all")
         if "reason" in search:
             facts.append(search["reason"])
         table.add_row("search", "; ".join(facts))

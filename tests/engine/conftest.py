@@ -11,7 +11,6 @@ QUICKLY = (
     "tracking=none",
     "dataset.count=8",
     "scenario.min_duration_s=0.3",
-    "search.probe_duration_s=0.2",
     "search.offline_duration_s=0.2",
     "rules.late_wakeup_ms=500",
 )

@@ -67,7 +67,7 @@ def test_a_scenario_brings_its_search():
         ("scenario.name=burst", ["scenario.name=burst", "one of single_stream"]),
         ("sut.kind=gpu", ["sut.kind=gpu", "onnxruntime, null"]),
         ("precision.name=int3", ["precision.name=int3", "fp32, int8"]),
-        ("search.relative_tolerance=2", ["search.relative_tolerance=2", "at most 0.5"]),
+        ("search.tolerance=2", ["search.tolerance=2", "at most 0.5"]),
         ("rules.seeds.qsl=-4", ["rules.seeds.qsl=-4", "at least 0"]),
         ("rules.server_bounds_ms.resnet50=soon", ["rules.server_bounds_ms", "soon"]),
         ("model.preprocessing.std=[1,0,1]", ["model.preprocessing.std[1]=0", "more than 0"]),

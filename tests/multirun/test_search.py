@@ -1,114 +1,157 @@
 """The search against systems whose peak is known."""
 
-import random
-from itertools import pairwise
+import math
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multirun.guess import poisson_peak_qps
-from multirun.search import Probe, SearchSettings, search
+from multirun.belief import Prior, Target
+from multirun.search import Outcome, Probe, SearchSettings, search
+
+RUN_S, SLOPE, SHARE = 60.0, 20.0, 0.01
 
 
-def sharp(peak, noise=0.0, seed=0):
-    """A system that passes up to its peak, which ``noise`` moves from run to run."""
-    generator = random.Random(seed)
-
-    def evaluate(rate, kind):
-        passed = rate <= peak * (1 + noise * generator.uniform(-1, 1))
-        return Probe(rate, kind, passed, 1.0, 0.0, 100, 1.0)
-
-    return evaluate
+def target(rate):
+    queries = int(rate * RUN_S)
+    return Target(queries, math.floor(queries * SHARE))
 
 
+def length(rate):
+    return RUN_S
+
+
+class System:
+    """Late by chance, independently: by a share that is ``SHARE`` at ``peak``."""
+
+    def __init__(self, peak, seed=0, floor=0.0):
+        self.peak, self.floor = peak, floor
+        self.rng = np.random.default_rng(seed)
+        self.loads = []
+
+    def share(self, rate):
+        return min(1.0, SHARE * (rate / self.peak) ** SLOPE + self.floor)
+
+    def __call__(self, load):
+        self.loads.append(load)
+        queries = max(1, int(load.rate_qps * RUN_S * load.share))
+        late = int(self.rng.binomial(queries, self.share(load.rate_qps)))
+        outcome = Outcome.UNDECIDED
+        if load.kind == "confirm":
+            passed = late <= target(load.rate_qps).allowed
+            outcome = Outcome.PASS if passed else Outcome.FAIL
+        return Probe(
+            load.rate_qps, load.kind, outcome, 1.0, late, queries, float(late), RUN_S * load.share
+        )
+
+
+@settings(deadline=None, max_examples=15)
 @given(
-    peak=st.floats(1, 1e6),
-    ceiling=st.floats(1.02, 20),
-    guess=st.floats(0.02, 20),
-    seed=st.integers(),
+    peak=st.floats(100, 1e5),
+    guess=st.floats(0.6, 1.6),
+    seed=st.integers(0, 10_000),
 )
-def test_a_sharp_peak_is_found_within_the_tolerance(peak, ceiling, guess, seed):
-    settings = SearchSettings(
-        ceiling_qps=peak * ceiling,
-        guess_qps=peak * guess,
-        floor_qps=peak / 100,
-        relative_tolerance=0.05,
-        max_probes=60,
+def test_the_peak_is_found_from_a_bad_guess_within_the_budget(peak, guess, seed):
+    system = System(peak, seed)
+    result = search(system, Prior(peak * guess, peak * 3), target, length)
+    assert result.best_qps is not None
+    assert result.best_qps == pytest.approx(peak, rel=0.05)
+    low, high = result.interval_qps
+    assert 0.9 * peak < low < high < 1.1 * peak
+    confirming = [probe for probe in result.probes if probe.kind == "confirm"]
+    assert result.run_lengths <= 0.45 + len(confirming) + 1e-9
+    assert result.best_qps in [p.rate_qps for p in confirming if p.outcome is Outcome.PASS]
+
+
+def test_the_interval_holds_what_it_promises():
+    peaks = np.random.default_rng(0).uniform(900, 1100, 40)
+    results = [search(System(p, n), Prior(1000, 3000), target, length) for n, p in enumerate(peaks)]
+    inside = [
+        r.interval_qps[0] <= p <= r.interval_qps[1] for p, r in zip(peaks, results, strict=True)
+    ]
+    assert np.mean(inside) >= 0.85
+
+
+def test_most_confirmations_pass_at_once():
+    results = [search(System(1000.0, n), Prior(900, 3000), target, length) for n in range(30)]
+    first = [next(p for p in r.probes if p.kind == "confirm").outcome for r in results]
+    assert first.count(Outcome.PASS) >= 17
+
+
+def test_a_failed_confirmation_is_evidence_and_the_next_lies_lower():
+    system = System(1000.0)
+    honest = system.__call__
+
+    def moody(load):
+        probe = honest(load)
+        if load.kind == "probe" or load.rate_qps < 930:
+            return probe
+        late = int(0.02 * probe.query_count)
+        return Probe(
+            load.rate_qps, "confirm", Outcome.FAIL, 1.0, late, probe.query_count, late, RUN_S
+        )
+
+    result = search(moody, Prior(1000, 3000), target, length)
+    tried = [p.rate_qps for p in result.probes if p.kind == "confirm"]
+    assert len(tried) > 1
+    assert tried == sorted(tried, reverse=True)
+    assert result.best_qps is None or result.best_qps < 930
+
+
+def test_nothing_is_claimed_where_nothing_passes():
+    def hopeless(load):
+        queries = int(load.rate_qps * RUN_S * load.share)
+        return Probe(
+            load.rate_qps,
+            load.kind,
+            Outcome.FAIL,
+            1.0,
+            queries,
+            queries,
+            queries,
+            RUN_S * load.share,
+        )
+
+    result = search(
+        hopeless, Prior(1000, 3000), target, length, SearchSettings(max_confirmations=3)
     )
-    result = search(sharp(peak), settings)
-    assert result.best_qps is not None
-    assert peak * 0.94 <= result.best_qps <= peak
-    assert result.low_qps <= peak <= result.high_qps
-    assert result.probes[-1].kind == "confirm"
-
-
-def test_a_good_guess_needs_few_probes():
-    settings = SearchSettings(ceiling_qps=150.0, guess_qps=98.0, floor_qps=1.0)
-    assert len(search(sharp(100.0), settings).probes) <= 6
-
-
-def test_a_confirmation_that_fails_steps_back():
-    def evaluate(rate, kind):
-        limit = 100 if kind == "probe" else 93
-        return Probe(rate, kind, rate <= limit, 1.0, 0.0, 100, 1.0)
-
-    settings = SearchSettings(ceiling_qps=150.0, guess_qps=99.0, floor_qps=1.0, back_off=0.03)
-    result = search(evaluate, settings)
-    tried = [probe.rate_qps for probe in result.probes if probe.kind == "confirm"]
-    assert result.best_qps == tried[-1] <= 93
-    steps = [1 - later / earlier for earlier, later in pairwise(tried)]
-    assert steps == pytest.approx([0.03 * (n + 1) for n in range(len(steps))])
-
-
-def test_nothing_is_claimed_when_nothing_passes():
-    settings = SearchSettings(ceiling_qps=100.0, guess_qps=50.0, floor_qps=5.0)
-    result = search(sharp(0.0), settings)
     assert result.best_qps is None
-    assert "no rate above" in result.reason
-    assert len(result.probes) <= settings.max_probes
-    assert {probe.kind for probe in result.probes} == {"probe"}
+    assert result.low_qps is None
+    assert "3 confirming runs failed" in result.reason or "no rate above" in result.reason
 
 
-def test_nothing_is_claimed_when_no_confirmation_passes():
-    def evaluate(rate, kind):
-        return Probe(rate, kind, kind == "probe" and rate < 80, 1.0, 0.0, 100, 1.0)
+def test_one_disturbed_probe_does_not_decide():
+    system = System(1000.0, seed=3)
+    calls = iter(range(1000))
 
-    settings = SearchSettings(ceiling_qps=100.0, guess_qps=50.0, floor_qps=5.0)
-    result = search(evaluate, settings)
-    assert result.best_qps is None
-    assert "6 confirming runs failed" in result.reason
+    def disturbed(load):
+        probe = system(load)
+        if next(calls) != 1:
+            return probe
+        late = probe.query_count // 2
+        return Probe(
+            load.rate_qps, "probe", Outcome.FAIL, 9.0, late, probe.query_count, late**2, 1.0
+        )
 
-
-@given(st.integers(0, 200))
-def test_a_noisy_system_yields_a_rate_that_really_passed(seed):
-    settings = SearchSettings(ceiling_qps=200.0, guess_qps=60.0, floor_qps=1.0)
-    result = search(sharp(100.0, noise=0.05, seed=seed), settings)
-    assert result.best_qps is not None
-    assert result.best_qps <= 105
-    assert result.probes[-1].passed
+    result = search(disturbed, Prior(1000, 3000), target, length)
+    assert result.best_qps == pytest.approx(1000, rel=0.04)
 
 
-@given(service_ms=st.floats(0.1, 50), slack=st.floats(1.01, 20), share=st.floats(0.001, 0.1))
-def test_the_guess_lies_below_the_capacity(service_ms, slack, share):
-    service_s = service_ms / 1000
-    guess = poisson_peak_qps(service_s, service_s * slack, share)
-    assert 0 < guess < 1 / service_s
-    assert poisson_peak_qps(service_s, service_s * slack * 2, share) > guess
+def test_five_runs_confirm_where_the_rules_ask_for_five():
+    system = System(1000.0, seed=1)
+    result = search(
+        system,
+        Prior(1000, 3000),
+        target,
+        length,
+        SearchSettings(confirming_runs=5, confidence=0.97),
+    )
+    passed = [p for p in result.probes if p.kind == "confirm" and p.rate_qps == result.best_qps]
+    assert [p.outcome for p in passed] == [Outcome.PASS] * 5
 
 
-def test_no_rate_is_guessed_where_one_query_is_too_slow():
-    assert poisson_peak_qps(0.02, 0.015, 0.01) == 0.0
-
-
-def test_the_guess_is_near_a_simulated_queue():
-    """M/D/1 by Lindley's recursion: at the guessed rate about the given share is late."""
-    import numpy as np
-
-    service_s, bound_s, share = 0.003, 0.010, 0.005
-    rate = poisson_peak_qps(service_s, bound_s, share)
-    gaps = np.random.default_rng(1).exponential(1 / rate, 200_000)
-    walk = np.concatenate([[0.0], np.cumsum(service_s - gaps)])[:-1]
-    waits = walk - np.minimum.accumulate(walk)
-    late = (waits + service_s > bound_s).mean()
-    assert share / 1.5 < late < share * 1.5
+def test_no_rate_above_the_ceiling_is_tried():
+    system = System(1000.0)
+    search(system, Prior(780, 800), target, length)
+    assert max(load.rate_qps for load in system.loads) <= 800

@@ -1,0 +1,164 @@
+"""What the probes so far say of the peak: a posterior over it, on a grid.
+
+Near the peak the share of late queries grows by a power of the rate. Two unknowns describe it:
+the rate at which it has a given value, and the exponent. Late queries come in clusters, one for
+each time that the queue grew too long, so a count of them is worth fewer independent ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, gammaincc, logit
+
+Floats = NDArray[np.float64]
+
+# A probe may be the victim of a disturbance: none lowers a rate's likelihood below this share.
+DISTURBED = 1e-3
+# Standard error of the power law, per unit of the late share's logit away from the target's.
+MISFIT = 0.3
+PEAKS, SLOPES = 1600, 25
+# What is taken for granted of clusters until some have been seen: so many late queries ...
+CLUSTER_PRIOR = 3.0
+# ... each in a cluster of this size.
+CLUSTER_SIZE = 3.0
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Before the first probe: the peak lies about ``guess_qps``, below ``ceiling_qps``.
+
+    ``spread``: standard deviation of its logarithm. ``slope``: the exponent with which the late
+    share grows at the peak, known to about a factor of two.
+    """
+
+    guess_qps: float
+    ceiling_qps: float
+    spread: float = 0.35
+    slope: float = 12.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Late queries among those answered at a rate.
+
+    ``cluster_squares``: the sum of the squared sizes of the clusters that the late ones came in.
+    """
+
+    rate_qps: float
+    late: float
+    answered: float
+    cluster_squares: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a run at a rate must achieve: at most ``allowed`` late ones of ``queries``."""
+
+    queries: int
+    allowed: int
+
+    @property
+    def share(self) -> float:
+        """The late share with which such a run passes about every second time."""
+        return (max(self.allowed, 0) + 0.5) / self.queries
+
+
+@dataclass(frozen=True)
+class Belief:
+    """A posterior. ``peaks``: float64[p, m] of queries/s; ``weights``: float64[p, m], sum 1.
+
+    ``anchors``: float64[p], the rates with the late share ``share``; ``slopes``: float64[m].
+    ``dispersion``: variance of the late count over that of independent ones.
+    """
+
+    anchors: Floats
+    slopes: Floats
+    peaks: Floats
+    weights: Floats
+    share: float
+    dispersion: float
+
+    @cached_property
+    def _sorted(self) -> tuple[Floats, Floats]:
+        order = np.argsort(self.peaks, axis=None)
+        return self.peaks.ravel()[order], np.cumsum(self.weights.ravel()[order])
+
+    def quantile(self, share: float) -> float:
+        """The rate that the peak lies below with probability ``share``."""
+        peaks, below = self._sorted
+        return float(peaks[min(int(np.searchsorted(below, share)), len(peaks) - 1)])
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the peak's logarithm."""
+        logs = np.log(self.peaks)
+        mean = float((logs * self.weights).sum())
+        return float(np.sqrt((self.weights * (logs - mean) ** 2).sum()))
+
+    def pass_probability(self, rate_qps: float, target: Target) -> float:
+        """How likely a run at this rate is to pass."""
+        if target.allowed < 0:
+            return 0.0
+        late = target.queries * late_share(rate_qps, self.anchors, self.slopes, self.share)
+        passes = gammaincc(target.allowed / self.dispersion + 1, late / self.dispersion)
+        return float((passes * self.weights).sum())
+
+
+def believe(prior: Prior, found: Sequence[Evidence], target: Callable[[float], Target]) -> Belief:
+    """The posterior after ``found``; ``target(rate)`` is what a run at that rate must achieve."""
+    widest = prior.guess_qps * np.exp(4 * prior.spread)
+    anchors = np.geomspace(prior.guess_qps**2 / widest, widest, PEAKS)
+    slopes = np.geomspace(prior.slope / 4, prior.slope * 4, SLOPES)
+    share = target(prior.guess_qps).share
+    dispersion = _dispersion(found, 3 * share)
+    off = np.log(anchors / prior.guess_qps) / prior.spread
+    steep = np.log(slopes / prior.slope) / np.log(2)
+    log_weight = -0.5 * off[:, None] ** 2 - 0.5 * steep[None, :] ** 2
+    log_weight = np.where(anchors[:, None] > prior.ceiling_qps, -np.inf, log_weight)
+    for evidence in found:
+        log_weight = log_weight + _log_likelihood(evidence, anchors, slopes, share, dispersion)
+    weights = np.exp(log_weight - log_weight.max())
+    peaks = _peaks(anchors, slopes, share, target)
+    return Belief(anchors, slopes, peaks, weights / weights.sum(), share, dispersion)
+
+
+def late_share(rate_qps: float, anchors: Floats, slopes: Floats, share: float) -> Floats:
+    """float64[p, m]: the late share at a rate, for each anchor and slope."""
+    steps = np.log(rate_qps / anchors)[:, None] * slopes[None, :]
+    return np.clip(expit(logit(share) + steps), 1e-9, 1 - 1e-9)
+
+
+def _peaks(
+    anchors: Floats, slopes: Floats, share: float, target: Callable[[float], Target]
+) -> Floats:
+    """The rates that pass every second time: a long run may have a larger share of late ones."""
+    places = np.geomspace(anchors[0], anchors[-1], 40)
+    shares = np.array([target(float(rate)).share for rate in places])
+    wanted = np.exp(np.interp(np.log(anchors), np.log(places), np.log(shares)))
+    return anchors[:, None] * np.exp((logit(wanted) - logit(share))[:, None] / slopes[None, :])
+
+
+def _dispersion(found: Sequence[Evidence], highest_share: float) -> float:
+    """Mean size of the cluster that a late query is in, where not every query is late."""
+    near = [e for e in found if e.late <= highest_share * e.answered]
+    late = CLUSTER_PRIOR + sum(e.late for e in near)
+    return (CLUSTER_PRIOR * CLUSTER_SIZE + sum(e.cluster_squares for e in near)) / late
+
+
+def _log_likelihood(
+    evidence: Evidence, anchors: Floats, slopes: Floats, share: float, dispersion: float
+) -> Floats:
+    own = (CLUSTER_PRIOR * dispersion + evidence.cluster_squares) / (CLUSTER_PRIOR + evidence.late)
+    # Far from the peak the power law fails: what is seen there says less of the peak itself.
+    seen = (evidence.late + 0.5) / (evidence.answered + 1)
+    misfit = (MISFIT * (logit(seen) - logit(share))) ** 2
+    own = max(own, 1.0) + evidence.late * misfit
+    late = late_share(evidence.rate_qps, anchors, slopes, share)
+    within = evidence.answered - evidence.late
+    value = (evidence.late * np.log(late) + within * np.log1p(-late)) / own
+    return np.logaddexp(value - value.max(), np.log(DISTURBED))

@@ -1,0 +1,152 @@
+"""One run of a search: shorter than the rules ask for, and ended as soon as it has decided."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import betainc
+
+from loadgen import Ending, Progress, RunLog, Settings, Verdict, judge
+from loadgen.runner import Watch
+from loadgen.statistics import allowed_over
+from multirun.belief import Target
+from multirun.search import Load, Outcome, Probe
+
+# Runs one set of settings; the text names the run.
+Runner = Callable[[Settings, str, Watch | None], RunLog]
+
+# A decision is taken when the other one has at most this probability, ...
+DOUBT = 1e-3
+# ... and late queries count as independent only if there are more than in one common cluster.
+LEAST_CLUSTER = 4.0
+# The queue of a short run starts empty: so much of it says too little of the rate.
+LEAD_IN = 0.1
+
+
+class RunFailed(Exception):
+    """A run inside a search did not end by itself; ``log`` is its record."""
+
+    def __init__(self, log: RunLog) -> None:
+        super().__init__(str(log.ending))
+        self.log = log
+
+
+def target_of(full: Settings) -> Target:
+    """What a run under the full rules must achieve before it has to extend itself."""
+    queries = query_count(full)
+    if full.confidence is None:
+        return Target(queries, math.floor(queries * (1 - full.percentile / 100) + 1e-9))
+    return Target(queries, allowed_over(queries, full.percentile, full.confidence))
+
+
+def query_count(settings: Settings) -> int:
+    """About how many queries a run has that does not extend itself."""
+    by_time = int(_rate(settings) * settings.min_duration_ms / 1000)
+    return max(settings.min_query_count, by_time)
+
+
+def run_length_s(full: Settings) -> float:
+    """About how long such a run takes."""
+    return query_count(full) / _rate(full)
+
+
+def _rate(settings: Settings) -> float:
+    assert settings.target_qps is not None
+    return settings.target_qps
+
+
+def evaluate(load: Load, full: Settings, seed: int, run: Runner) -> tuple[Probe, RunLog, Verdict]:
+    """Run ``load``; ``full`` are the settings of a run at its rate under the full rules.
+
+    ``seed`` shifts the schedule of a probe. Raises RunFailed when the system breaks.
+    """
+    settings = full
+    if load.kind == "probe":
+        settings = replace(
+            full,
+            min_duration_ms=load.share * run_length_s(full) * 1000,
+            max_duration_ms=None,
+            min_query_count=1,
+            extend=False,
+            confidence=None,
+            schedule_seed=(full.schedule_seed + seed) % 2**64,
+        )
+    log = run(settings, f"{load.kind} {load.rate_qps:.4g} qps", _watch(load, full))
+    if log.ending not in (Ending.COMPLETE, Ending.STOPPED) or len(log.failed):
+        raise RunFailed(log)
+    verdict = judge(log)
+    return _probe(load, full, log, verdict), log, verdict
+
+
+def _watch(load: Load, full: Settings) -> Watch:
+    target, extends = target_of(full), full.extend
+    most = target.allowed
+    if extends and full.confidence is not None:
+        longest = int(_rate(full) * (full.max_duration_ms or 0) / 1000)
+        most = allowed_over(max(longest, target.queries), full.percentile, full.confidence)
+    share = max(most, 1) / target.queries if not extends else 1 - full.percentile / 100
+
+    def watch(progress: Progress) -> bool:
+        late = progress.over_bound + progress.overdue
+        seen = progress.completed + progress.overdue
+        if load.kind == "confirm":
+            return late > most or decided(late, seen, share, load.dispersion) is Outcome.FAIL
+        return decided(late, seen, share, load.dispersion) is not Outcome.UNDECIDED
+
+    return watch
+
+
+def decided(late: int, seen: int, share: float, dispersion: float) -> Outcome:
+    """Whether so many late ones of those seen show a share above or below ``share``."""
+    size = max(dispersion, LEAST_CLUSTER)
+    clusters, chances = late / size, seen / size
+    if chances <= 0:
+        return Outcome.UNDECIDED
+    if clusters and betainc(clusters, chances - clusters + 1, share) < DOUBT:
+        return Outcome.FAIL
+    if 1 - betainc(clusters + 1, max(chances - clusters, 1e-9), share) < DOUBT:
+        return Outcome.PASS
+    return Outcome.UNDECIDED
+
+
+def _probe(load: Load, full: Settings, log: RunLog, verdict: Verdict) -> Probe:
+    assert full.bound_ms is not None
+    latency_ns = _known(log)
+    outcome = Outcome.PASS if verdict.valid else Outcome.FAIL
+    if load.kind == "probe":
+        late = int((latency_ns > full.bound_ms * 1e6).sum())
+        outcome = decided(late, len(latency_ns), target_of(full).share, load.dispersion)
+        latency_ns = latency_ns[int(LEAD_IN * len(latency_ns)) :]
+    return Probe(
+        rate_qps=load.rate_qps,
+        kind=load.kind,
+        outcome=outcome,
+        tail_ms=verdict.statistics.latency_ms.get(f"p{full.percentile:g}"),
+        late=int((latency_ns > full.bound_ms * 1e6).sum()),
+        query_count=len(latency_ns),
+        cluster_squares=cluster_squares(latency_ns / 1e6, full.bound_ms),
+        duration_s=verdict.statistics.duration_s,
+    )
+
+
+def _known(log: RunLog) -> np.ndarray:
+    """Latencies in ns; of a query without an answer, how long it waited, if that is too long."""
+    waited_ns = int(log.completed_ns.max(initial=0)) - log.scheduled_ns
+    latency_ns = np.where(log.done, log.completed_ns - log.scheduled_ns, waited_ns)
+    return latency_ns[log.done | (waited_ns > (log.settings.bound_ms or 0) * 1e6)]
+
+
+def cluster_squares(latency_ms: np.ndarray, bound_ms: float) -> float:
+    """Sum of the squared sizes of the clusters that the late queries come in.
+
+    A cluster ends with a query whose latency is back in the lower half of what the bound leaves.
+    """
+    late = latency_ms > bound_ms
+    if not late.any():
+        return 0.0
+    relaxed = latency_ms < (float(latency_ms.min()) + bound_ms) / 2
+    _, sizes = np.unique(np.cumsum(relaxed)[late], return_counts=True)
+    return float((sizes.astype(float) ** 2).sum())

@@ -1,0 +1,22 @@
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen import Queries
+
+Chances = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.uint8]]
+
+class Fleet:
+    def __init__(
+        self,
+        service_ns: NDArray[np.int64],
+        chances: Callable[[int], Chances],
+        workers: int,
+        wait_ns: int,
+        network_ns: int,
+        drift: float,
+        drift_period_ns: int,
+    ) -> None: ...
+    def reset(self, elapsed_ns: int) -> None: ...
+    def advance(self, queries: Queries, until_ns: int) -> None: ...

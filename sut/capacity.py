@@ -1,0 +1,68 @@
+"""What the queueing of a simulated system says of its peak, before anything real is loaded."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logit
+
+from loadgen import Scenario, Settings, run
+from loadgen.samples import NoSamples
+from sut.simulated import SimulatedSut
+
+QUERIES = 40_000
+# A step of the rate's logarithm, wide enough for the late share to change well.
+STEP = 0.02
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The rate with a given late share, and the exponent with which that share grows there."""
+
+    peak_qps: float
+    slope: float
+
+
+def late_share(
+    sut: SimulatedSut, rate_qps: float, bound_ms: float, queries: int = QUERIES, seed: int = 0
+) -> float:
+    """Share of Poisson arrivals that the simulated system answers later than ``bound_ms``.
+
+    The same arrivals at every rate, so that it grows smoothly with it.
+    """
+    settings = Settings(
+        scenario=Scenario.SERVER,
+        target_qps=rate_qps,
+        bound_ms=bound_ms,
+        min_duration_ms=0,
+        min_query_count=queries,
+        schedule_seed=seed,
+        sut_timeout_ms=1e12,
+    )
+    log = run(settings, NoSamples(), sut)
+    return float((log.latency_ns > bound_ms * 1e6).mean())
+
+
+def predict(sut: SimulatedSut, bound_ms: float, share: float) -> Prediction:
+    """Where the late share reaches ``share``; ValueError if an idle system is slower already."""
+    fastest_ms = float(sut.service_ms.min())
+    if fastest_ms > bound_ms:
+        raise ValueError(f"one query takes {fastest_ms:.3g} ms, the bound is {bound_ms:g} ms")
+    # Above the capacity of full batches nearly all are late.
+    high = math.log(1.5 * sut.capacity_qps)
+    low = high - 1
+    while late_share(sut, math.exp(low), bound_ms) >= share and low > high - 20:
+        low -= 1
+    while high - low > 2e-3:
+        middle = (low + high) / 2
+        if late_share(sut, math.exp(middle), bound_ms) < share:
+            low = middle
+        else:
+            high = middle
+    below, above = (
+        np.clip(late_share(sut, math.exp(low + step), bound_ms, 10 * QUERIES), 1e-5, 1 - 1e-5)
+        for step in (-STEP / 2, STEP / 2)
+    )
+    return Prediction(math.exp(low), max(float(logit(above) - logit(below)) / STEP, 1.0))

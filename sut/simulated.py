@@ -1,0 +1,102 @@
+"""A system with a known service time, in virtual time: an hour of a fleet takes milliseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from loadgen import LoadedSet, Queries
+from sut._fleet import Fleet
+from sut.curve import ServiceCurve
+
+if TYPE_CHECKING:
+    from sut._fleet import Chances
+
+
+@dataclass(frozen=True)
+class Fortune:
+    """What befalls a batch by chance.
+
+    ``spread``: sigma of a lognormal factor on the service time, whose mean is 1.
+    ``stall_share``, ``stall_ms``: the share of batches that take so much longer.
+    ``fail_share``, ``lose_share``: the share that fails, or is never answered.
+    ``drift``, ``drift_period_s``: the service time swings by this share in such a period.
+    """
+
+    spread: float = 0.0
+    stall_share: float = 0.0
+    stall_ms: float = 0.0
+    fail_share: float = 0.0
+    lose_share: float = 0.0
+    drift: float = 0.0
+    drift_period_s: float = 60.0
+    seed: int = 0
+
+
+class SimulatedSut:
+    """``workers`` that take batches of up to ``max_batch`` and serve them as ``curve`` says.
+
+    A batch may wait ``max_wait_us`` to fill; ``network_ms`` is the way there and back.
+    """
+
+    def __init__(
+        self,
+        curve: ServiceCurve,
+        *,
+        name: str = "simulated",
+        workers: int = 1,
+        max_batch: int = 1,
+        max_wait_us: float = 0.0,
+        network_ms: float = 0.0,
+        fortune: Fortune | None = None,
+    ) -> None:
+        self.name, self.workers, self.max_batch = name, workers, max_batch
+        self.curve, self.fortune = curve, fortune or Fortune()
+        self._rng = np.random.default_rng(self.fortune.seed)
+        self._elapsed_ns = 0
+        self.service_ms = curve.service_ns(max_batch) / 1e6
+        self._fleet = Fleet(
+            curve.service_ns(max_batch),
+            self._chances,
+            workers,
+            int(max_wait_us * 1e3),
+            int(network_ms * 1e6),
+            self.fortune.drift,
+            int(self.fortune.drift_period_s * 1e9),
+        )
+
+    @property
+    def capacity_qps(self) -> float:
+        """Samples per second at the best batch, always busy and without misfortune."""
+        sizes = np.arange(1, self.max_batch + 1)
+        return float((sizes / self.service_ms).max()) * 1000 * self.workers
+
+    def load(self, samples: LoadedSet) -> None:
+        """All workers idle at time 0; their drift goes on where the last run ended."""
+        self._fleet.reset(self._elapsed_ns)
+        self._elapsed_ns = 0
+
+    def unload(self) -> None:
+        """Nothing to let go of."""
+
+    def advance(self, queries: Queries, until_ns: int) -> None:
+        """Serve on the virtual clock until ``until_ns``."""
+        self._fleet.advance(queries, until_ns)
+        self._elapsed_ns = queries.elapsed_ns
+
+    def _chances(self, count: int) -> Chances:
+        own, rng = self.fortune, self._rng
+        factors = np.ones(count)
+        if own.spread:
+            factors = rng.lognormal(-(own.spread**2) / 2, own.spread, count)
+        stalls = rng.random(count) < own.stall_share
+        fate = rng.random(count)
+        failed = np.where(fate < own.fail_share, 1, 0)
+        lost = fate >= 1 - own.lose_share
+        return (
+            factors,
+            (stalls * int(own.stall_ms * 1e6)).astype(np.int64),
+            np.where(lost, 2, failed).astype(np.uint8),
+        )
