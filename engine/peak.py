@@ -17,7 +17,7 @@ from loadgen import (
     Verdict,
     judge,
 )
-from loadgen.runner import Watch
+from loadgen.progress import Watch
 from loadgen.statistics import allowed_over, surely_over
 from multirun.guess import poisson_peak_qps
 from multirun.search import Kind, Probe, SearchResult, SearchSettings, search

@@ -13,7 +13,7 @@ from engine.record import Record
 from engine.tracking import Tracker
 from engine.warm import WarmLibrary
 from loadgen import Ending, RunLog, Scenario, Settings, Verdict, judge, run
-from loadgen.runner import Watch
+from loadgen.progress import Watch
 from multirun.search import Probe
 
 # Wraps a run's own watch with one that shows its progress; the text names the run.

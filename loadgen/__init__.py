@@ -9,7 +9,8 @@ or tracking, and can be used alone:
 
 from loadgen._queries import Batch, Queries
 from loadgen.log import Ending, RunLog
-from loadgen.runner import Progress, run
+from loadgen.progress import Progress, Watch
+from loadgen.runner import run
 from loadgen.samples import LoadedSet, SampleLibrary
 from loadgen.settings import Arrivals, Issue, Mode, Scenario, Settings
 from loadgen.sut import SystemUnderTest
@@ -33,6 +34,7 @@ __all__ = (
     "Statistics",
     "SystemUnderTest",
     "Verdict",
+    "Watch",
     "judge",
     "run",
 )
