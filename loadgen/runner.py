@@ -18,6 +18,7 @@ from loadgen.queries import queries_for
 from loadgen.samples import SampleLibrary
 from loadgen.settings import Mode, Settings
 from loadgen.sut import SystemUnderTest
+from loadgen.warmup import warm_up
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,9 @@ def run_jobs(jobs: Sequence[Job]) -> list[RunLog]:
             _load(job, one, loaded)
             if one.ending:
                 break
+        warmups = warm_up(drives)
         drive(drives)
-        return [_log(one) for one in drives]
+        return [_log(one, warmup) for one, warmup in zip(drives, warmups, strict=True)]
 
 
 def _load(job: Job, one: Drive, loaded: contextlib.ExitStack) -> None:
@@ -78,7 +80,7 @@ def _load(job: Job, one: Drive, loaded: contextlib.ExitStack) -> None:
         one.end(Ending.SUT_ERROR, traceback.format_exc())
 
 
-def _log(one: Drive) -> RunLog:
+def _log(one: Drive, warmup: Drive | None = None) -> RunLog:
     assert one.ending is not None
     queries, counts = one.queries, one.queries.counts
     scheduled_ns, taken_ns, completed_ns, status, sample_index = queries.arrays
@@ -98,4 +100,5 @@ def _log(one: Drive) -> RunLog:
         unknown=counts["unknown"],
         after_end=counts["after_end"],
         error=queries.first_error,
+        warmup=None if warmup is None else _log(warmup),
     )
