@@ -79,7 +79,8 @@ class Settings:
     ``traffic``: whose rule chooses a performance run's loaded set, "v6" (the first samples) or
     "v5" (any samples), of the official LoadGen.
     ``accuracy_log_probability``: share of a performance run's responses that are kept;
-    ``accuracy_log_sampling_target`` sets it by the number of responses wanted instead.
+    ``accuracy_log_sampling_target`` sets it by the number of responses wanted instead, of those
+    that ``target_qps`` lets expect.
     ``*_seed``: unsigned 64-bit seeds of the random sequences.
     Raises ValueError for values that contradict each other.
     """
