@@ -14,6 +14,7 @@ from loadgen.runner import run
 from loadgen.samples import LoadedSet, SampleLibrary
 from loadgen.settings import Arrivals, Issue, Mode, Scenario, Settings
 from loadgen.sut import SystemUnderTest
+from loadgen.tenants import JointVerdict, Tenant, TenantWatch, judge_tenants, run_tenants
 from loadgen.verdict import Constraint, Metric, Statistics, Verdict, judge
 
 __all__ = (
@@ -22,6 +23,7 @@ __all__ = (
     "Constraint",
     "Ending",
     "Issue",
+    "JointVerdict",
     "LoadedSet",
     "Metric",
     "Mode",
@@ -33,8 +35,12 @@ __all__ = (
     "Settings",
     "Statistics",
     "SystemUnderTest",
+    "Tenant",
+    "TenantWatch",
     "Verdict",
     "Watch",
     "judge",
+    "judge_tenants",
     "run",
+    "run_tenants",
 )

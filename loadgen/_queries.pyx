@@ -89,7 +89,7 @@ cdef class Queries:
     # --- for the runner ------------------------------------------------------------------
 
     def ready(self, int takers, double timeout_s):
-        """Wait until ``takers`` threads wait in ``take``, at most ``timeout_s``; whether they do."""
+        """Wait for ``takers`` threads to wait in ``take``, up to ``timeout_s``; whether they do."""
         cdef int64_t deadline = now_ns() + <int64_t> (timeout_s * 1e9)
         cdef bint came
         with nogil:
