@@ -15,7 +15,7 @@ from engine.record import Record
 from engine.resume import Kept, kept_probes
 from engine.warm import WarmLibrary
 from loadgen import Ending, RunLog, Scenario, Settings, Verdict, judge, run
-from loadgen.runner import Watch
+from loadgen.progress import Watch
 from multirun.probing import RunFailed
 from multirun.search import Outcome, Probe, SearchResult
 from sut.curve import ServiceCurve

@@ -9,10 +9,12 @@ or tracking, and can be used alone:
 
 from loadgen._queries import Batch, Queries
 from loadgen.log import Ending, RunLog
-from loadgen.runner import Progress, run
+from loadgen.progress import Progress, Watch
+from loadgen.runner import run
 from loadgen.samples import LoadedSet, SampleLibrary
 from loadgen.settings import Arrivals, Issue, Mode, Scenario, Settings
 from loadgen.sut import SimulatedSystem, SystemUnderTest
+from loadgen.tenants import JointVerdict, Tenant, TenantWatch, judge_tenants, run_tenants
 from loadgen.verdict import Constraint, Metric, Statistics, Verdict, judge
 
 __all__ = (
@@ -21,6 +23,7 @@ __all__ = (
     "Constraint",
     "Ending",
     "Issue",
+    "JointVerdict",
     "LoadedSet",
     "Metric",
     "Mode",
@@ -33,7 +36,12 @@ __all__ = (
     "SimulatedSystem",
     "Statistics",
     "SystemUnderTest",
+    "Tenant",
+    "TenantWatch",
     "Verdict",
+    "Watch",
     "judge",
+    "judge_tenants",
     "run",
+    "run_tenants",
 )

@@ -42,6 +42,7 @@ cdef class Queries:
     cdef void _answer(self, int64_t first, int64_t count, uint8_t state, int64_t at) noexcept nogil
     cdef int64_t _sleep(self, int64_t due, int64_t spin_ns) noexcept nogil
     cdef bint _left(self)
+    cdef void _start(self, int64_t at) noexcept nogil
     cdef void _end(self) noexcept nogil
     cdef void _await_start(self) noexcept nogil
     cdef _point(self)

@@ -80,6 +80,14 @@ cdef class Queries:
             for i in range(view.shape[0]):
                 self.finish(view[i], 1, DONE, now)
 
+    def complete_one(self, int64_t id, output=None):
+        """Answer the sample ``id``: as ``complete``, without making arrays where none is kept."""
+        cdef int64_t now = now_ns()
+        if self.keeps_responses:
+            return self.complete([id], None if output is None else [output])
+        with nogil:
+            self.finish(id, 1, DONE, now)
+
     def abort(self, str error):
         """End the run now, because the system under test cannot go on; ``error`` says why."""
         if self._first_error is None:
@@ -88,22 +96,27 @@ cdef class Queries:
 
     # --- for the runner ------------------------------------------------------------------
 
+    def ready(self, int takers, double timeout_s):
+        """Wait for ``takers`` threads to wait in ``take``, up to ``timeout_s``; whether they do."""
+        cdef int64_t deadline = now_ns() + <int64_t> (timeout_s * 1e9)
+        cdef bint came
+        with nogil:
+            self.monitor.lock()
+            while self.waiting_takers < takers and now_ns() < deadline and not self.stopped.load():
+                self.monitor.wait_ns(SLICE_NS)
+            came = self.waiting_takers >= takers
+            self.monitor.unlock()
+        return came
+
     def start(self, int takers, double timeout_s):
         """Wait until ``takers`` threads wait in ``take``, then start the clock.
 
         Returns False if they did not come within ``timeout_s`` seconds.
         """
-        cdef int64_t deadline = now_ns() + <int64_t> (timeout_s * 1e9)
-        with nogil:
-            self.monitor.lock()
-            while self.waiting_takers < takers and now_ns() < deadline and not self.stopped.load():
-                self.monitor.wait_ns(SLICE_NS)
-            if self.waiting_takers >= takers:
-                self.start_ns = now_ns() + LEAD_NS
-                self.started.store(1)
-                self.monitor.notify_all()
-            self.monitor.unlock()
-        return bool(self.started.load())
+        if not self.ready(takers, timeout_s):
+            return False
+        start_together([self])
+        return True
 
     def simulate(self):
         """Start on a virtual clock at 0, which stands still until a native system moves it."""
@@ -238,6 +251,13 @@ cdef class Queries:
     cdef bint _left(self):
         return True
 
+    cdef void _start(self, int64_t at) noexcept nogil:
+        self.monitor.lock()
+        self.start_ns = at
+        self.started.store(1)
+        self.monitor.notify_all()
+        self.monitor.unlock()
+
     cdef void _end(self) noexcept nogil:
         self.monitor.lock()
         self.finished.store(1)
@@ -259,6 +279,14 @@ cdef class Queries:
                 if isinstance(error, BaseException)
                 else str(error)
             )
+
+
+def start_together(several):
+    """Start the clocks of several ``Queries`` at one instant, a moment from now."""
+    cdef int64_t at = now_ns() + LEAD_NS
+    cdef Queries queries
+    for queries in several:
+        queries._start(at)
 
 
 cdef class Batch:

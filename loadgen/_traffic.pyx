@@ -141,6 +141,8 @@ def keeps_responses(settings):
 def _log_probability(settings):
     if not settings.accuracy_log_sampling_target:
         return settings.accuracy_log_probability
+    if settings.scenario is Scenario.OFFLINE:
+        return min(1.0, settings.accuracy_log_sampling_target / offline_count(settings))
     per_query = settings.samples_per_query
     expected = int((settings.target_qps or 1.0) * settings.min_duration_ms / 1000) * per_query
     least = settings.min_query_count * per_query
@@ -211,16 +213,18 @@ def _extended(settings):
     return dataclasses.replace(settings, min_duration_ms=settings.max_duration_ms, extend=False)
 
 
-def _offline_index(settings, Traffic traffic):
-    """int32: the loaded set in its order; in performance mode as often as the count needs.
+def offline_count(settings):
+    """How many samples an offline run has at least: a tenth more than the rate lets expect."""
+    expected = int(1.1 * settings.min_duration_ms / 1000 * settings.target_qps)
+    return max(settings.min_sample_count, settings.min_query_count, expected)
 
-    The count is a tenth more than the expected rate serves in the minimum duration.
-    """
+
+def _offline_index(settings, Traffic traffic):
+    """int32: the loaded set in its order; in performance mode as often as the count needs."""
     loaded = traffic.loaded.astype(np.int32)
     if settings.mode is Mode.ACCURACY or settings.issue is Issue.UNIQUE:
         return loaded
-    expected = int(1.1 * settings.min_duration_ms / 1000 * settings.target_qps)
-    count = max(settings.min_sample_count, settings.min_query_count, expected)
+    count = offline_count(settings)
     if settings.issue is Issue.SAME:
         return np.full(count, loaded[settings.same_index], dtype=np.int32)
     if settings.issue is Issue.EQUAL:

@@ -32,6 +32,7 @@ class RunLog:
     ``lateness_ns``: int32[w], how late each take that had to wait was woken.
     ``responses``: one for each sample in accuracy mode, else None.
     ``repeated``, ``unknown``, ``after_end``: answers that no open sample was waiting for.
+    ``warmup``: the record of the warm-up before it, None without; no figure counts it.
     """
 
     settings: Settings
@@ -49,6 +50,7 @@ class RunLog:
     unknown: int
     after_end: int
     error: str | None
+    warmup: RunLog | None = None
 
     @property
     def done(self) -> NDArray[np.bool_]:

@@ -1,78 +1,35 @@
-"""One run: load samples, start the clock, watch, and keep what was measured."""
+"""Runs: load samples, drive the system under test, and keep what was measured."""
 
 from __future__ import annotations
 
 import contextlib
-import gc
-import math
-import threading
-import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
-from loadgen._queries import Queries
 from loadgen._traffic import generate, loaded_sets
+from loadgen.drive import Drive, drive
 from loadgen.log import Ending, RunLog, joined
+from loadgen.progress import Watch
 from loadgen.queries import queries_for
-from loadgen.samples import LoadedSet, SampleLibrary
+from loadgen.samples import SampleLibrary
 from loadgen.settings import Mode, Settings
 from loadgen.sut import SimulatedSystem, SystemUnderTest
-
-# Looking at a run costs it a little, so it happens ten times a second and no oftener.
-WATCH_INTERVAL_S = 0.1
-START_TIMEOUT_S = 30.0
-JOIN_TIMEOUT_S = 5.0
-RECENT = 4096
+from loadgen.warmup import warm_up
 
 
 @dataclass(frozen=True)
-class Progress:
-    """A running run at one moment; counts in samples, ``total`` None for a closed loop.
-
-    ``over_bound``: answered too late. ``overdue``: not answered, and at least so many too late
-    already. ``waiting``: due and not yet taken.
-    """
+class Job:
+    """What one system is to be driven with: ``indices``, int64[m], is the set to load."""
 
     settings: Settings
-    elapsed_s: float
-    issued: int
-    completed: int
-    failed: int
-    over_bound: int
-    overdue: int
-    waiting: int
-    total: int | None
-    queries: Queries
-
-    @property
-    def outstanding(self) -> int:
-        """Taken and not yet answered, or due and not yet taken."""
-        return self.issued - self.completed - self.failed + self.waiting
-
-    def recent_percentile_ms(self) -> float | None:
-        """The judged percentile of the last few thousand latencies, None without any."""
-        scheduled_ns, _, completed_ns, _, _ = self.queries.arrays
-        per_query = self.queries.traffic.samples_per_query
-        if per_query > RECENT:
-            return None
-        recent = min(len(scheduled_ns), RECENT // per_query)
-        first = len(scheduled_ns) - recent
-        ends = np.full(recent * per_query, -1)
-        ends[: len(completed_ns) - first * per_query] = completed_ns[first * per_query :]
-        by_query = ends.reshape(recent, per_query)
-        answered = by_query.min(axis=1, initial=2**62) >= 0
-        latency_ns = (by_query.max(axis=1, initial=-1) - scheduled_ns[first:])[answered]
-        if len(latency_ns) == 0:
-            return None
-        return float(np.percentile(latency_ns, self.settings.percentile)) / 1e6
-
-
-# Returns True to end the run early.
-Watch = Callable[[Progress], bool | None]
+    indices: NDArray[np.int64]
+    library: SampleLibrary
+    sut: SystemUnderTest | SimulatedSystem
+    watch: Watch | None = None
 
 
 def run(
@@ -89,183 +46,50 @@ def run(
     """
     logs = []
     for indices in loaded_sets(settings, library.total_count, library.performance_count):
-        log = _run_set(settings, indices, library, sut, watch)
+        (log,) = run_jobs([Job(settings, indices, library, sut, watch)])
         logs.append(log)
         if settings.mode is Mode.PERFORMANCE or log.ending is not Ending.COMPLETE:
             break
     return joined(logs)
 
 
-def _run_set(
-    settings: Settings,
-    indices: np.ndarray,
-    library: SampleLibrary,
-    sut: SystemUnderTest | SimulatedSystem,
-    watch: Watch | None,
-) -> RunLog:
-    queries = queries_for(settings, generate(settings, indices))
-    unique = np.unique(indices)
-    samples = library.load(unique)
-    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    try:
-        if not _loaded(queries, sut, samples):
-            ending = Ending.SUT_ERROR
-        elif isinstance(sut, SimulatedSystem):
-            ending = _simulate(queries, sut, watch)
-        else:
-            ending = _drive(queries, sut, watch)
-        return _log(queries, ending, started_at)
-    finally:
-        sut.unload()
-        library.unload(unique)
-
-
-def _loaded(queries: Queries, sut: SystemUnderTest | SimulatedSystem, samples: LoadedSet) -> bool:
-    try:
-        sut.load(samples)
-    except Exception:
-        queries.abort(traceback.format_exc())
-        return False
-    return True
-
-
-def _drive(queries: Queries, sut: SystemUnderTest, watch: Watch | None) -> Ending:
-    workers = [
-        threading.Thread(target=_serve, args=(sut, queries, n), name=f"sut-{n}", daemon=True)
-        for n in range(sut.workers)
+def run_jobs(jobs: Sequence[Job]) -> list[RunLog]:
+    """Load for all the jobs, drive them from one instant on, unload; a log for each."""
+    drives = [
+        Drive(queries_for(job.settings, generate(job.settings, job.indices)), job.sut, job.watch)
+        for job in jobs
     ]
+    with contextlib.ExitStack() as loaded:
+        for job, one in zip(jobs, drives, strict=True):
+            _load(job, one, loaded)
+            if one.ending:
+                break
+        warmups = warm_up(drives)
+        drive(drives)
+        return [_log(one, warmup) for one, warmup in zip(drives, warmups, strict=True)]
+
+
+def _load(job: Job, one: Drive, loaded: contextlib.ExitStack) -> None:
+    unique = np.unique(job.indices)
+    samples = job.library.load(unique)
+    loaded.callback(job.library.unload, unique)
+    loaded.callback(job.sut.unload)
     try:
-        for worker in workers:
-            worker.start()
-        with frozen_heap():
-            if queries.start(sut.workers, START_TIMEOUT_S):
-                ending = _watch(queries, watch)
-            else:
-                queries.abort(f"{sut.name}: no worker took a query within {START_TIMEOUT_S} s")
-                ending = Ending.SUT_ERROR
-    except KeyboardInterrupt:
-        ending = Ending.INTERRUPTED
-    finally:
-        queries.stop()
-    # A worker that hangs in the model cannot be ended; it is a daemon and holds no lock.
-    _join(workers, 0.2 if ending is Ending.SUT_TIMEOUT else JOIN_TIMEOUT_S)
-    return ending
+        job.sut.load(samples)
+    except Exception:
+        one.end(Ending.SUT_ERROR, traceback.format_exc())
 
 
-def _join(workers: list[threading.Thread], timeout_s: float) -> None:
-    """Give the workers so long, all together, to end; a further Ctrl-C ends the waiting."""
-    deadline = time.monotonic() + timeout_s
-    with contextlib.suppress(KeyboardInterrupt):
-        for worker in workers:
-            worker.join(max(0.0, deadline - time.monotonic()))
-
-
-@contextlib.contextmanager
-def frozen_heap() -> Iterator[None]:
-    """Keep what is on the Python heap out of the garbage collections of the timed part.
-
-    A full collection of a program that has imported a few large packages holds every thread up
-    for a tenth of a second; of what a run itself leaves behind, for microseconds.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-def _serve(sut: SystemUnderTest, queries: Queries, worker: int) -> None:
-    try:
-        sut.serve(queries, worker)
-    except BaseException:
-        queries.abort(traceback.format_exc())
-    else:
-        if queries.has_more:
-            queries.abort(f"{sut.name}: serve returned before the run was over")
-
-
-def _watch(queries: Queries, watch: Watch | None) -> Ending:
-    """Wait for the end; whoever makes no headway for the timeout has fallen silent."""
-    headway = _Headway(queries.settings.sut_timeout_ms / 1000, time.monotonic())
-    while not queries.wait(WATCH_INTERVAL_S):
-        progress = _progress(queries)
-        if watch and watch(progress):
-            return Ending.STOPPED
-        if headway.lost(progress, time.monotonic()):
-            return Ending.SUT_TIMEOUT
-    return Ending.COMPLETE if queries.is_finished else Ending.SUT_ERROR
-
-
-def _simulate(queries: Queries, sut: SimulatedSystem, watch: Watch | None) -> Ending:
-    """As ``_watch``, on the virtual clock."""
-    headway = _Headway(queries.settings.sut_timeout_ms / 1000, 0.0)
-    queries.simulate()
-    until_ns = 0
-    while True:
-        until_ns += int(WATCH_INTERVAL_S * 1e9)
-        sut.advance(queries, until_ns)
-        if queries.is_finished:
-            return Ending.COMPLETE
-        progress = _progress(queries)
-        if watch and watch(progress):
-            return Ending.STOPPED
-        if headway.lost(progress, until_ns / 1e9):
-            return Ending.SUT_TIMEOUT
-
-
-class _Headway:
-    """Whether a system still answers what it was asked."""
-
-    def __init__(self, timeout_s: float, now_s: float) -> None:
-        self.timeout_s, self.since_s, self.answered = timeout_s, now_s, -1
-
-    def lost(self, progress: Progress, now_s: float) -> bool:
-        """Whether it has had something to answer, and answered nothing, for the timeout."""
-        answered = progress.completed + progress.failed
-        # A closed loop always has a next query, so to have none outstanding is to stand still.
-        idle = progress.outstanding == 0 and progress.total is not None
-        if answered != self.answered or idle:
-            self.answered, self.since_s = answered, now_s
-        return now_s - self.since_s > self.timeout_s
-
-
-def _progress(queries: Queries) -> Progress:
-    counts, elapsed_ns = queries.counts, queries.elapsed_ns
-    traffic = queries.traffic
-    total, waiting, overdue = None, 0, 0
-    if traffic.scheduled_ns is not None:
-        total = len(traffic.sample_index)
-        due = int(np.searchsorted(traffic.scheduled_ns, elapsed_ns, side="right"))
-        waiting = max(0, due * traffic.samples_per_query - counts["issued"])
-        bound_ns = (queries.settings.bound_ms or math.inf) * 1e6
-        past = int(np.searchsorted(traffic.scheduled_ns, elapsed_ns - bound_ns))
-        answered = counts["completed"] + counts["failed"]
-        overdue = max(0, past * traffic.samples_per_query - answered)
-    return Progress(
-        settings=queries.settings,
-        elapsed_s=elapsed_ns / 1e9,
-        issued=counts["issued"],
-        completed=counts["completed"],
-        failed=counts["failed"],
-        over_bound=counts["over_bound"],
-        overdue=overdue,
-        waiting=waiting,
-        total=total,
-        queries=queries,
-    )
-
-
-def _log(queries: Queries, ending: Ending, started_at: str) -> RunLog:
+def _log(one: Drive, warmup: Drive | None = None) -> RunLog:
+    assert one.ending is not None
+    queries, counts = one.queries, one.queries.counts
     scheduled_ns, taken_ns, completed_ns, status, sample_index = queries.arrays
-    counts = queries.counts
-    first_sample = np.arange(len(scheduled_ns)) * queries.traffic.samples_per_query
     return RunLog(
         settings=queries.settings,
-        ending=ending,
-        started_at=started_at,
+        ending=one.ending,
+        started_at=one.started_at,
         scheduled_ns=scheduled_ns,
-        first_sample=first_sample,
+        first_sample=np.arange(len(scheduled_ns)) * queries.traffic.samples_per_query,
         taken_ns=taken_ns,
         completed_ns=completed_ns,
         status=status,
@@ -276,4 +100,5 @@ def _log(queries: Queries, ending: Ending, started_at: str) -> RunLog:
         unknown=counts["unknown"],
         after_end=counts["after_end"],
         error=queries.first_error,
+        warmup=None if warmup is None else _log(warmup),
     )

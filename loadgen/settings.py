@@ -64,6 +64,8 @@ class Settings:
     ``bound_ms``: the latency bound at that percentile, for ``server`` only.
     ``target_qps``: the Poisson rate of ``server``, the expected samples/s of ``offline``.
     ``confidence``: of the early-stopping test; None leaves the test out.
+    ``warmup_ms``: about how long a performance run's traffic runs before the timed part, for
+    which it does not count (see ``loadgen.warmup``).
     ``spin_us``: how long before a query's time a waiting taker stops sleeping and spins.
     ``max_late_share``: largest share of waiting takes that may wake more than ``late_ms`` late.
     ``extend``: a run whose early-stopping test is undecided at its end goes on until it is
@@ -77,7 +79,8 @@ class Settings:
     ``traffic``: whose rule chooses a performance run's loaded set, "v6" (the first samples) or
     "v5" (any samples), of the official LoadGen.
     ``accuracy_log_probability``: share of a performance run's responses that are kept;
-    ``accuracy_log_sampling_target`` sets it by the number of responses wanted instead.
+    ``accuracy_log_sampling_target`` sets it by the number of responses wanted instead, of those
+    that ``target_qps`` lets expect.
     ``*_seed``: unsigned 64-bit seeds of the random sequences.
     Raises ValueError for values that contradict each other.
     """
@@ -95,6 +98,7 @@ class Settings:
     min_sample_count: int = 1
     confidence: float | None = 0.99
     sut_timeout_ms: float = 60_000.0
+    warmup_ms: float = 0.0
     spin_us: float = 0.0
     late_ms: float = 1.0
     max_late_share: float = 0.01
@@ -126,6 +130,8 @@ class Settings:
             yield not finite, f"target_qps={rate}: {self.scenario} needs a finite rate above 0"
         if server and self.mode is Mode.PERFORMANCE:
             yield self.bound_ms is None, "server needs bound_ms, the latency bound it is judged by"
+        warms_up = self.mode is Mode.ACCURACY and self.warmup_ms > 0
+        yield warms_up, f"warmup_ms={self.warmup_ms:g}: only a performance run has a warm-up"
         if self.scenario is not Scenario.MULTI_STREAM:
             problem = f"samples_per_query={per_query}: only multi_stream may have more than one"
             yield per_query > 1, problem
@@ -170,6 +176,7 @@ LEAST = {
     "min_query_count": 1,
     "min_sample_count": 1,
     "sut_timeout_ms": 1,
+    "warmup_ms": 0,
     "spin_us": 0,
     "late_ms": 0,
     "same_index": 0,

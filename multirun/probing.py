@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import betainc
 
 from loadgen import Ending, Progress, RunLog, Settings, Verdict, judge
-from loadgen.runner import Watch
+from loadgen.progress import Watch
 from loadgen.statistics import allowed_over
 from multirun.belief import Target
 from multirun.search import Load, Outcome, Probe

@@ -1930,7 +1930,7 @@ struct __pyx_obj_7loadgen_8_queries_Queries {
 };
 
 
-/* "loadgen/_queries.pxd":51
+/* "loadgen/_queries.pxd":52
  * 
  * 
  * cdef class Batch:             # <<<<<<<<<<<<<<
@@ -2086,6 +2086,7 @@ struct __pyx_vtabstruct_7loadgen_8_queries_Queries {
   void (*_answer)(struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t, int64_t, uint8_t, int64_t);
   int64_t (*_sleep)(struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t, int64_t);
   int (*_left)(struct __pyx_obj_7loadgen_8_queries_Queries *);
+  void (*_start)(struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t);
   void (*_end)(struct __pyx_obj_7loadgen_8_queries_Queries *);
   void (*_await_start)(struct __pyx_obj_7loadgen_8_queries_Queries *);
   PyObject *(*_point)(struct __pyx_obj_7loadgen_8_queries_Queries *);
@@ -21870,7 +21871,7 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   #else
   sizeof(struct __pyx_obj_7loadgen_8_queries_Batch), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_7loadgen_8_queries_Batch),
   #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_7loadgen_8_queries_Batch) __PYX_ERR(4, 51, __pyx_L1_error)
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_7loadgen_8_queries_Batch) __PYX_ERR(4, 52, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
   __Pyx_RefNannyFinishContext();
   return 0;

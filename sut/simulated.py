@@ -56,6 +56,7 @@ class SimulatedSut:
         self.curve, self.fortune = curve, fortune or Fortune()
         self._rng = np.random.default_rng(self.fortune.seed)
         self._elapsed_ns = 0
+        self._queries: Queries | None = None
         self.service_ms = curve.service_ns(max_batch) / 1e6
         self._fleet = Fleet(
             curve.service_ns(max_batch),
@@ -74,15 +75,19 @@ class SimulatedSut:
         return float((sizes / self.service_ms).max()) * 1000 * self.workers
 
     def load(self, samples: LoadedSet) -> None:
-        """All workers idle at time 0; their drift goes on where the last run ended."""
-        self._fleet.reset(self._elapsed_ns)
-        self._elapsed_ns = 0
+        """Nothing to get ready."""
 
     def unload(self) -> None:
         """Nothing to let go of."""
 
     def advance(self, queries: Queries, until_ns: int) -> None:
-        """Serve on the virtual clock until ``until_ns``."""
+        """Serve on the virtual clock until ``until_ns``.
+
+        A new run finds all workers idle; their drift goes on where the last one ended.
+        """
+        if queries is not self._queries:
+            self._fleet.reset(self._elapsed_ns)
+            self._queries = queries
         self._fleet.advance(queries, until_ns)
         self._elapsed_ns = queries.elapsed_ns
 

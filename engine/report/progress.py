@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from loadgen import Mode, Progress
-from loadgen.runner import Watch
+from loadgen.progress import Watch
 
 LIVE_INTERVAL_S = 0.25
 PLAIN_INTERVAL_S = 5.0

@@ -11,6 +11,7 @@ import queue
 import signal
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -24,14 +25,15 @@ class Caller:
 
     def __init__(self) -> None:
         self.interrupted = False
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]
-        self._jobs = queue.SimpleQueue()
+        # A job leaves only when it is done: Ctrl-C may strike as a queue hands one out. None ends.
+        self._jobs: deque[tuple[Callable[[], Any], Future[Any]] | None] = deque()
+        self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._signals: socket.socket | None = None
 
     def call(self, job: Callable[[], Any]) -> Any:
         """Have ``job`` done by the calling thread: its result, or its exception raised here."""
         future: Future[Any] = Future()
-        self._jobs.put((job, future))
+        self._put((job, future))
         return future.result()
 
     def drive(self, run: Callable[[], Any]) -> Any:
@@ -44,7 +46,7 @@ class Caller:
             except BaseException as error:
                 result.set_exception(error)
             finally:
-                self._jobs.put(None)
+                self._put(None)
 
         ends, restore = self._listen()
         try:
@@ -58,15 +60,26 @@ class Caller:
             self._signals = None
         return result.result()
 
+    def _put(self, item: tuple[Callable[[], Any], Future[Any]] | None) -> None:
+        self._jobs.append(item)
+        self._news.put(None)
+
     def _step(self) -> bool:
+        """Do what there is, or wait for more; whether there may be more."""
         try:
-            item = self._jobs.get()
+            while self._jobs:
+                if (item := self._jobs[0]) is None:
+                    return False
+                self._do(*item)
+                self._jobs.popleft()
+            self._news.get()
         except KeyboardInterrupt:
             self.interrupted = True
-            return True
-        if item is None:
-            return False
-        job, future = item
+        return True
+
+    def _do(self, job: Callable[[], Any], future: Future[Any]) -> None:
+        if future.done():  # interrupted before it could leave
+            return
         try:
             future.set_result(job())
         except KeyboardInterrupt as error:
@@ -74,7 +87,6 @@ class Caller:
             future.set_exception(error)
         except BaseException as error:
             future.set_exception(error)
-        return True
 
     def is_interrupted(self) -> bool:
         """Whether Ctrl-C was pressed, even if the calling thread waits and has not noticed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from loadgen.mlperf.samples import QuerySample
@@ -12,12 +12,20 @@ from loadgen.mlperf.samples import QuerySample
 
 @dataclass(frozen=True)
 class System:
-    """Callbacks of a system under test; a fast one takes ids and indices as two lists."""
+    """Callbacks of a system under test; a fast one takes ids and indices as two lists.
+
+    ``ask_name``: what tells the name, for a system that only knows it once it is reached.
+    """
 
     issue: Callable[..., None]
     flush: Callable[[], None]
     fast: bool
     name: str = "PySUT"
+    ask_name: Callable[[], str] | None = None
+
+    def named(self) -> System:
+        """The same system under the name it gives now."""
+        return self if self.ask_name is None else replace(self, name=str(self.ask_name()))
 
 
 @dataclass(frozen=True)
@@ -116,9 +124,9 @@ def ConstructQDL(
     flush_queries: Callable[[], None],
     name: Callable[[], str],
 ) -> int:
-    """A system reached over a network: ``name`` is asked for what reports call it."""
+    """A system reached over a network; each test asks ``name`` for what reports call it."""
     _callable("ConstructQDL", issue=issue_queries, flush=flush_queries, name=name)
-    return _registered(System(issue_queries, flush_queries, False, str(name())))
+    return _registered(System(issue_queries, flush_queries, False, ask_name=name))
 
 
 def DestroyQDL(qdl: int) -> None:

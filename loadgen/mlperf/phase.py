@@ -19,7 +19,8 @@ from loadgen.mlperf.handles import Samples, System
 from loadgen.mlperf.mapping import to_settings
 from loadgen.mlperf.settings import TestSettings
 from loadgen.mlperf.tokens import Tokens
-from loadgen.runner import Progress, run
+from loadgen.progress import Progress
+from loadgen.runner import run
 from loadgen.samples import LoadedSet
 from loadgen.settings import Mode, Scenario, Settings
 from loadgen.verdict import Verdict, judge

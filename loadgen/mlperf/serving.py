@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen._queries import Batch, Queries
+from loadgen._queries import Queries
 from loadgen._traffic import keeps_responses, logged
 from loadgen.mlperf.handles import System
 from loadgen.mlperf.samples import QuerySample, QuerySampleResponse
@@ -21,6 +21,7 @@ logger = logging.getLogger("loadgen.mlperf")
 ResponseCallback = Callable[[QuerySampleResponse], object]
 # An id is the number of its loaded set, counted over the whole process, and a place in it.
 SET_BITS = 40
+SET_SIZE = 2**SET_BITS
 _set_numbers = itertools.count(1)
 
 
@@ -41,8 +42,6 @@ class Serving:
         self.first_tokens = 0
         self.keeps = keeps_responses(queries.settings)
         self.plain = not self.keeps and tokens is None
-        # Batches of one sample, which are answered without making arrays.
-        self.single: dict[int, Batch] = {}
         self._logged: NDArray[np.bool_] = np.empty(0, np.bool_)
 
     def ask(self, most: int, limit: int) -> None:
@@ -50,8 +49,7 @@ class Serving:
 
         ``limit``: how many samples may be unanswered, 0 for any number.
         """
-        queries, single, plain = self.queries, self.single, self.plain
-        issue, fast = self.system.issue, self.system.fast
+        queries, issue, fast = self.queries, self.system.issue, self.system.fast
         index = queries.traffic.sample_index.data
         place, offset = 0, self.first_id
         while (batch := queries.take(most)) is not None:
@@ -63,8 +61,6 @@ class Serving:
                 break
             self.calling = True
             if count == 1:
-                if plain:
-                    single[offset + place] = batch
                 if fast:
                     issue([offset + place], [index[place]])
                 else:
@@ -89,9 +85,6 @@ class Serving:
         if self.tokens is not None:
             self.tokens.done(responses, self.first_id - self.earlier)
         places = self._places(responses)
-        if self.single:
-            for response in responses:
-                self.single.pop(response.id, None)
         outputs = self._outputs(responses, places, callback) if self.keeps else None
         self.queries.complete(places, outputs)
 
@@ -106,7 +99,7 @@ class Serving:
         ids = [response.id for response in responses]
         try:
             places = np.array(ids, np.int64) - self.first_id
-            if ((places >= 0) & (places < 2**SET_BITS)).all():
+            if ((places >= 0) & (places < SET_SIZE)).all():
                 return places
         except OverflowError:
             pass
@@ -117,7 +110,7 @@ class Serving:
             ids = [i for i in ids if i not in dropped]
         # Any id that was never issued becomes -1, which the run counts as unknown.
         return np.array(
-            [i - self.first_id if 0 <= i - self.first_id < 2**SET_BITS else -1 for i in ids],
+            [i - self.first_id if 0 <= i - self.first_id < SET_SIZE else -1 for i in ids],
             np.int64,
         )
 
@@ -170,9 +163,9 @@ def QuerySamplesComplete(
         return
     try:
         if serving.plain and len(responses) == 1:
-            batch = serving.single.pop(responses[0].id, None)
-            if batch is not None:
-                batch.complete()
+            place = responses[0].id - serving.first_id
+            if 0 <= place < SET_SIZE:
+                serving.queries.complete_one(place)
                 return
         serving.complete(responses, response_cb)
     except AttributeError as error:

@@ -49,11 +49,12 @@ def StartTestWithLogSettings(
     An exception in a callback of the system ends the test INVALID, with its traceback in
     ``outcomes()`` and logged; so does a system that is silent for ``sut_timeout_ms``. Raises
     ValueError for settings that are contradictory or not supported, what a library's callback
-    raises, KeyboardInterrupt on Ctrl-C after the logs are written, and RuntimeError where a test
-    is running already.
+    or a network's name raises, KeyboardInterrupt on Ctrl-C after the logs are written, and
+    RuntimeError where a test is running already.
     """
     system, samples = system_of(sut), samples_of(qsl)
     asked = effective(test_settings, audit_config_filename)
+    system = system.named()
     if not _running.acquire(blocking=False):
         raise RuntimeError("a test is running already: start one after the other")
     try:

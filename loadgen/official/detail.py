@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from loadgen.log import RunLog
 from loadgen.official.figures import Figures
 from loadgen.official.origin import origin
 from loadgen.official.parameters import effective, plain, requested
@@ -68,6 +69,8 @@ def _entries(run: FinishedRun, figures: Figures) -> Iterator[Entry]:
     ours = {name: value for name, value in vars(run.settings).items() if name != "trace_ns"}
     yield Entry("tailbound_settings", ours)
     yield Entry("generic_message", f"{run.settings.mode} run")
+    if run.log.warmup is not None:
+        yield Entry("generic_message", _warmup(run.log.warmup))
     end_ns = 0
     for stretch in run.stretches():
         end_ns = stretch.end_ns
@@ -86,6 +89,11 @@ def _entries(run: FinishedRun, figures: Figures) -> Iterator[Entry]:
         for key, value in _results(run, figures).items():
             yield Entry(key, value, end_ns)
         yield Entry("num_errors", len(figures.errors), end_ns)
+
+
+def _warmup(log: RunLog) -> str:
+    seconds = float(log.completed_ns.max(initial=0)) / 1e9
+    return f"warm-up: {len(log.scheduled_ns)} queries in {seconds:.3f} s, in no figure"
 
 
 def _results(run: FinishedRun, figures: Figures) -> dict[str, Any]:

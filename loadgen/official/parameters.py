@@ -5,6 +5,7 @@ As in the format itself, 0 stands for a limit or a hint that is not set.
 
 from __future__ import annotations
 
+from loadgen._traffic import offline_count
 from loadgen.official.run import MODE_NAMES, SCENARIO_NAMES, FinishedRun
 from loadgen.settings import Issue, Scenario, Settings
 
@@ -39,7 +40,7 @@ def effective(run: FinishedRun) -> dict[str, Value]:
     settings = run.settings
     server = settings.scenario is Scenario.SERVER
     offline = settings.scenario is Scenario.OFFLINE
-    per_query = _offline_samples(settings) if offline else settings.samples_per_query
+    per_query = offline_count(settings) if offline else settings.samples_per_query
     queries = 1 if offline else settings.min_query_count
     return {
         "scenario": SCENARIO_NAMES[settings.scenario],
@@ -119,8 +120,3 @@ def _least(settings: Settings) -> int:
     if settings.scenario is Scenario.OFFLINE:
         return max(settings.min_query_count, settings.min_sample_count)
     return settings.min_query_count
-
-
-def _offline_samples(settings: Settings) -> int:
-    expected = int(1.1 * settings.min_duration_ms / 1000 * (settings.target_qps or 0))
-    return max(_least(settings), expected)

@@ -5,6 +5,7 @@ import inspect
 import json
 import pickle
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +160,33 @@ lg.DestroySUT(sut)
     (outcome,) = mlperf.outcomes()
     assert outcome.log.ending == "complete"
     assert len(outcome.log.scheduled_ns) >= 20
+
+
+def test_a_networks_name_is_asked_when_a_test_starts(tmp_path):
+    """A client may build its handle before it knows the address that its name comes from."""
+    asked = []
+
+    class Client:
+        def __init__(self):
+            self.handle = mlperf.ConstructQDL(self.issue, lambda: None, self.name)
+            self.nodes = ["left", "right"]
+
+        def issue(self, samples):
+            mlperf.QuerySamplesComplete([mlperf.QuerySampleResponse(s.id, 0, 0) for s in samples])
+
+        def name(self):
+            asked.append(threading.current_thread())
+            return " and ".join(self.nodes)
+
+    client = Client()
+    assert asked == []
+    qsl = mlperf.ConstructQSL(4, 4, lambda samples: None, lambda samples: None)
+    settings, log = mlperf.TestSettings(), mlperf.LogSettings()
+    settings.min_duration_ms, log.log_output.outdir = 20, str(tmp_path)
+    try:
+        mlperf.StartTestWithLogSettings(client.handle, qsl, settings, log)
+    finally:
+        mlperf.DestroyQSL(qsl)
+        mlperf.DestroyQDL(client.handle)
+    assert asked == [threading.current_thread()]
+    assert "SUT name : left and right\n" in (tmp_path / "mlperf_log_summary.txt").read_text()

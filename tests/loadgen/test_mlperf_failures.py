@@ -2,12 +2,14 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 
 import pytest
 
 from loadgen import Ending, mlperf
+from loadgen.mlperf import caller
 
 SCENARIOS = tuple(mlperf.TestScenario.__members__)
 
@@ -267,3 +269,28 @@ def test_what_cannot_be_followed_is_refused_by_name(scenario, mode, changes, wor
     with pytest.raises(ValueError, match=words):
         harness().run(scenario, mode, **changes)
     assert harness().run("Offline")[0].log.ending is Ending.COMPLETE
+
+
+def test_ctrl_c_loses_no_job(monkeypatch):
+    """The signal comes just as a waiting calling thread is handed a job."""
+
+    class Interrupting(caller.Future):
+        def result(self, timeout=None):
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().result(20)
+
+    calling = caller.Caller()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1.0)
+    try:
+        answer = calling.drive(lambda: hand_over(calling, monkeypatch, Interrupting))
+    finally:
+        sys.setswitchinterval(interval)
+    assert answer == 42
+    assert calling.interrupted
+
+
+def hand_over(calling, monkeypatch, future):
+    time.sleep(0.1)  # until the calling thread waits
+    monkeypatch.setattr(caller, "Future", future)
+    return calling.call(lambda: 42)

@@ -358,3 +358,16 @@ def test_a_run_over_a_trace_of_arrivals_is_logged_without_the_trace(good_log, lo
     assert logs["result_query_count"] == 100
     assert logs["tailbound_settings"]["arrivals"] == "trace"
     assert "trace_ns" not in logs["tailbound_settings"]
+
+
+def test_a_warm_up_is_a_message_and_in_no_figure(settings, library, null_sut, logs_of):
+    log = run(settings(warmup_ms=50.0), library, null_sut)
+    logs = logs_of(log)
+    (message,) = [
+        fact["value"]
+        for fact in logs.facts
+        if fact["key"] == "generic_message" and "warm-up" in str(fact["value"])
+    ]
+    assert message.startswith(f"warm-up: {len(log.warmup.scheduled_ns)} queries in ")
+    assert logs["result_query_count"] == len(log.scheduled_ns)
+    assert logs["tailbound_settings"]["warmup_ms"] == 50.0

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from loadgen import Mode
+from loadgen._tape import STATUS
 from loadgen._traffic import generate
 from loadgen.queries import queries_for
 
@@ -208,3 +209,22 @@ def test_waiting_releases_the_gil(settings):
 def test_an_impossible_batch_size_is_refused(settings):
     with pytest.raises(ValueError, match="max_samples"):
         started(settings()).take(0)
+
+
+def test_one_sample_is_answered_like_several(settings):
+    queries = started(settings("offline", min_sample_count=4, target_qps=1, min_duration_ms=0))
+    queries.take(3)
+    for id in (1, 1, 3, -1, 99):
+        queries.complete_one(id)
+    counts = queries.counts
+    assert (counts["completed"], counts["repeated"], counts["unknown"]) == (1, 1, 3)
+    assert queries.arrays[3].tolist() == [STATUS["taken"], STATUS["done"], STATUS["taken"]]
+
+
+def test_one_answer_is_kept_where_answers_are_kept(settings):
+    queries = started(settings("offline", mode=Mode.ACCURACY))
+    queries.take(2)
+    with pytest.raises(ValueError, match="needs 1 responses, got none"):
+        queries.complete_one(1)
+    queries.complete_one(1, np.int32(5))
+    assert [response and int(response) for response in queries.responses] == [None, 5]

@@ -223,3 +223,29 @@ def test_settings_that_contradict_each_other_are_refused(changes, word):
     base = {"scenario": Scenario.SERVER, "target_qps": 10.0, "bound_ms": 10.0}
     with pytest.raises(ValueError, match=word):
         Settings(**{**base, **changes})
+
+
+@pytest.mark.parametrize(
+    ("qps", "duration_ms", "least", "target", "kept"),
+    [
+        (1000, 200, 1, 64, 54),
+        (1000, 200, 500, 64, 55),
+        (1000, 200, 100, 128, 122),
+        (500, 1000, 100, 64, 51),
+        (1000, 200, 100, 20, 15),
+    ],
+)
+def test_an_offline_run_keeps_as_many_responses_as_the_official_one(
+    qps, duration_ms, least, target, kept, settings
+):
+    """Counts of what mlcommons_loadgen 6.0.17 logged: the target is one of all its samples."""
+    asked = settings(
+        "offline",
+        target_qps=qps,
+        min_duration_ms=duration_ms,
+        min_query_count=least,
+        accuracy_log_sampling_target=target,
+        accuracy_log_seed=720381539243781796,
+    )
+    samples = len(generate(asked, np.arange(128)).sample_index)
+    assert logged(asked, samples).sum() == kept

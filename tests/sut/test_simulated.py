@@ -124,6 +124,13 @@ def test_stalls_and_drift_slow_some_batches():
     assert second[-1] < second[0]  # ... and on from there in the next run
 
 
+def test_a_warm_up_leaves_the_system_idle():
+    warm = server(SimulatedSut(ONE_MS), target_qps=2000, warmup_ms=500, min_duration_ms=100)
+    cold = server(SimulatedSut(ONE_MS), target_qps=2000, min_duration_ms=100)
+    assert len(warm.warmup.scheduled_ns) == pytest.approx(1000, rel=0.2)
+    np.testing.assert_array_equal(warm.completed_ns, cold.completed_ns)
+
+
 def test_a_watch_ends_a_virtual_run_early():
     log = server(SimulatedSut(ONE_MS), watch=lambda progress: progress.elapsed_s >= 3)
     assert log.ending is Ending.STOPPED

@@ -1,0 +1,87 @@
+"""How far a run has come, for whoever watches it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from loadgen._queries import Queries
+from loadgen.settings import Settings
+
+RECENT = 4096
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A running run at one moment; counts in samples, ``total`` None for a closed loop.
+
+    ``over_bound``: answered too late. ``overdue``: not answered, and at least so many too late
+    already. ``waiting``: due and not yet taken.
+    """
+
+    settings: Settings
+    elapsed_s: float
+    issued: int
+    completed: int
+    failed: int
+    over_bound: int
+    overdue: int
+    waiting: int
+    total: int | None
+    queries: Queries
+
+    @property
+    def outstanding(self) -> int:
+        """Taken and not yet answered, or due and not yet taken."""
+        return self.issued - self.completed - self.failed + self.waiting
+
+    def recent_percentile_ms(self) -> float | None:
+        """The judged percentile of the last few thousand latencies, None without any."""
+        scheduled_ns, _, completed_ns, _, _ = self.queries.arrays
+        per_query = self.queries.traffic.samples_per_query
+        if per_query > RECENT:
+            return None
+        recent = min(len(scheduled_ns), RECENT // per_query)
+        first = len(scheduled_ns) - recent
+        ends = np.full(recent * per_query, -1)
+        ends[: len(completed_ns) - first * per_query] = completed_ns[first * per_query :]
+        by_query = ends.reshape(recent, per_query)
+        answered = by_query.min(axis=1, initial=2**62) >= 0
+        latency_ns = (by_query.max(axis=1, initial=-1) - scheduled_ns[first:])[answered]
+        if len(latency_ns) == 0:
+            return None
+        return float(np.percentile(latency_ns, self.settings.percentile)) / 1e6
+
+
+# Returns True to end the run early.
+Watch = Callable[[Progress], bool | None]
+
+
+def progress_of(queries: Queries) -> Progress:
+    """How far ``queries`` have come."""
+    counts, elapsed_ns = queries.counts, queries.elapsed_ns
+    traffic = queries.traffic
+    total, waiting, overdue = None, 0, 0
+    if traffic.scheduled_ns is not None:
+        total = len(traffic.sample_index)
+        due = int(np.searchsorted(traffic.scheduled_ns, elapsed_ns, side="right"))
+        waiting = max(0, due * traffic.samples_per_query - counts["issued"])
+        bound_ns = (queries.settings.bound_ms or math.inf) * 1e6
+        past = int(np.searchsorted(traffic.scheduled_ns, elapsed_ns - bound_ns))
+        answered = counts["completed"] + counts["failed"]
+        overdue = max(0, past * traffic.samples_per_query - answered)
+    return Progress(
+        settings=queries.settings,
+        elapsed_s=elapsed_ns / 1e9,
+        issued=counts["issued"],
+        completed=counts["completed"],
+        failed=counts["failed"],
+        over_bound=counts["over_bound"],
+        overdue=overdue,
+        waiting=waiting,
+        total=total,
+        queries=queries,
+    )
