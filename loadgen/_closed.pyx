@@ -23,6 +23,7 @@ cdef class ClosedLoop(Queries):
 
     cdef int64_t outstanding, issued_queries, interval_ns, last_answer_ns
     cdef int64_t min_duration_ns, max_duration_ns, min_queries, max_queries
+    cdef bint waited
 
     def __init__(self, settings, Traffic traffic):
         queries = len(traffic.sample_index) // self.per_query
@@ -80,15 +81,14 @@ cdef class ClosedLoop(Queries):
 
     cdef int64_t _next_time(self, int64_t query) noexcept nogil:
         """When a closed loop's next query is issued: at once, or on the next free tick."""
-        cdef int64_t due, now
+        cdef int64_t due
         if query == 0 or self.interval_ns == 0:
             return self._sleep(0, 0)  # the first query waits for the start
         due = self.tape.scheduled[query - 1] + self.interval_ns
         if self.last_answer_ns > due:
             due += -(-(self.last_answer_ns - due) // self.interval_ns) * self.interval_ns
-        now = self._sleep(due, self.spin_ns)
-        if now >= due:
-            self.tape.wake(now - due)
+        self.waited = now_ns() - self.start_ns < due
+        self._sleep(due, self.spin_ns)
         return due
 
     cdef bint _lengthen(self) noexcept with gil:
@@ -107,7 +107,12 @@ cdef class ClosedLoop(Queries):
     cdef int64_t _claim(self, int64_t most, int64_t* first) noexcept nogil:
         cdef int64_t begin = self.cursor.load()
         cdef int64_t end = min(self.issued_queries * self.per_query, begin + most)
-        self.tape.take(begin, end, now_ns() - self.start_ns)
+        cdef int64_t now = now_ns() - self.start_ns
+        cdef int64_t late = -1
+        if self.waited:
+            late = max(<int64_t> 0, now - self.tape.scheduled[begin // self.per_query])
+            self.waited = False
+        self.tape.take(begin, end, now, late)
         first[0] = begin
         self.cursor.store(end)
         return end - begin

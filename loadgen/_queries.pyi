@@ -31,15 +31,14 @@ class Queries:
         self,
     ) -> tuple[
         NDArray[np.int64],
+        NDArray[np.uint32],
         NDArray[np.int64],
-        NDArray[np.int64],
-        NDArray[np.uint8],
         NDArray[np.int32],
     ]: ...
     @property
     def responses(self) -> list[NDArray[np.generic] | None] | None: ...
     @property
-    def lateness_ns(self) -> NDArray[np.int32]: ...
+    def apart_takes(self) -> NDArray[np.int64]: ...
 
 class Batch:
     queries: Queries

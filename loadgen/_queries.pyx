@@ -162,17 +162,16 @@ cdef class Queries:
 
     @property
     def arrays(self):
-        """scheduled_ns [queries], taken_ns, completed_ns, status, sample_index [samples].
+        """scheduled_ns [queries]; words of takes and of answers, sample_index [samples].
 
-        Up to the last query issued; -1 where there is no time yet.
+        Up to the last query issued. An answer's time is the word itself, if it is not negative.
         """
         cdef int64_t samples = self.cursor.load()
         cdef int64_t queries = -(-samples // self.per_query)
         return (
             self.tape.scheduled_ns[:queries],
-            self.tape.taken_ns[:samples],
-            self.tape.completed_ns[:samples],
-            self.tape.statuses[:samples],
+            self.tape.take_words[:samples],
+            self.tape.answer_words[:samples],
             self.traffic.sample_index[:samples],
         )
 
@@ -182,9 +181,9 @@ cdef class Queries:
         return self.tape.responses[: self.cursor.load()] if self.keeps_responses else None
 
     @property
-    def lateness_ns(self):
-        """int32[w]: for each take that had to wait, how late it woke (at most 2.1 s)."""
-        return self.tape.lateness_ns[: self.tape.waits]
+    def apart_takes(self):
+        """int64[k, 2]: gap and lateness of the takes whose words do not hold them."""
+        return self.tape.apart_takes()
 
     # --- for native systems under test ---------------------------------------------------
 

@@ -20,6 +20,7 @@ from loadgen.queries import queries_for
 from loadgen.samples import LoadedSet, SampleLibrary
 from loadgen.settings import Mode, Settings
 from loadgen.sut import SystemUnderTest
+from loadgen.takes import Takes
 
 # Looking at a run costs it a little, so it happens ten times a second and no oftener.
 WATCH_INTERVAL_S = 0.1
@@ -52,7 +53,7 @@ class Progress:
 
     def recent_percentile_ms(self) -> float | None:
         """The judged percentile of the last few thousand latencies, None without any."""
-        scheduled_ns, _, completed_ns, _, _ = self.queries.arrays
+        scheduled_ns, _, completed_ns, _ = self.queries.arrays
         per_query = self.queries.traffic.samples_per_query
         if per_query > RECENT:
             return None
@@ -216,7 +217,7 @@ def _progress(queries: Queries) -> Progress:
 
 
 def _log(queries: Queries, ending: Ending, started_at: str) -> RunLog:
-    scheduled_ns, taken_ns, completed_ns, status, sample_index = queries.arrays
+    scheduled_ns, takes, answers, sample_index = queries.arrays
     counts = queries.counts
     first_sample = np.arange(len(scheduled_ns)) * queries.traffic.samples_per_query
     return RunLog(
@@ -225,11 +226,9 @@ def _log(queries: Queries, ending: Ending, started_at: str) -> RunLog:
         started_at=started_at,
         scheduled_ns=scheduled_ns,
         first_sample=first_sample,
-        taken_ns=taken_ns,
-        completed_ns=completed_ns,
-        status=status,
+        takes=Takes(takes, queries.apart_takes),
+        answers=answers,
         sample_index=sample_index,
-        lateness_ns=queries.lateness_ns,
         responses=queries.responses,
         repeated=counts["repeated"],
         unknown=counts["unknown"],
