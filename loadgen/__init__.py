@@ -8,12 +8,14 @@ or tracking, and can be used alone:
 """
 
 from loadgen._queries import Batch, Queries
+from loadgen.constraint import Constraint
 from loadgen.log import Ending, RunLog
 from loadgen.runner import Progress, run
 from loadgen.samples import LoadedSet, SampleLibrary
 from loadgen.settings import Arrivals, Issue, Mode, Scenario, Settings
 from loadgen.sut import SystemUnderTest
-from loadgen.verdict import Constraint, Metric, Statistics, Verdict, judge
+from loadgen.tokens import TokenStatistics
+from loadgen.verdict import Metric, Statistics, Verdict, judge
 
 __all__ = (
     "Arrivals",
@@ -32,6 +34,7 @@ __all__ = (
     "Settings",
     "Statistics",
     "SystemUnderTest",
+    "TokenStatistics",
     "Verdict",
     "judge",
     "run",

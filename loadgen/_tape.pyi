@@ -15,6 +15,4 @@ def played(
     per_query: int,
     takes: Iterable[tuple[int, int, int, int]],
     answers: Iterable[tuple[int, int, bool, int]],
-) -> tuple[
-    NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64], tuple[int, int, int, int]
-]: ...
+) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64], tuple[int, int, int, int]]: ...

@@ -10,9 +10,11 @@ A take is the uint32 word of its first sample (the others have 0): FIRST, WAITED
 to wait, and the ns since the take before. What does not fit there has APART for them and is kept
 beside: a take a second or more after the last one, of which a run has few, and one that woke and
 then gathered, whose lateness is not the time it was handed out at.
+
+Where tokens are asked for, a sample takes 12 bytes more: the time of the first, and their number.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from loadgen._platform cimport replace_if
 
@@ -31,14 +33,20 @@ cdef class Tape:
 
     ``scheduled_ns``: int64[queries], or None for a closed loop, whose times it will record.
     ``logged``: bool[samples], whose responses are kept, or None.
+    ``tokens``: whether first tokens and token counts are recorded.
     """
 
-    def __cinit__(self, int64_t samples, int per_query, scheduled_ns, bound_ns, logged):
+    def __cinit__(
+        self, int64_t samples, int per_query, scheduled_ns, bound_ns, logged, bint tokens=False
+    ):
         self.per_query, self.bound_ns = per_query, bound_ns
+        self.first_token_ns = np.empty(0, np.int64) if tokens else None
+        self.token_count = np.empty(0, np.int32) if tokens else None
         self.scheduled_ns = np.empty(0, np.int64) if scheduled_ns is None else scheduled_ns
         self.take_words = np.empty(0, np.uint32)
         self.answer_words = np.empty(0, np.int64)
         self.responses = None if logged is None else []
+        self.first_responses = [] if tokens and logged is not None else None
         self.lengthen(samples, logged)
 
     cdef lengthen(self, int64_t total, logged):
@@ -64,6 +72,17 @@ cdef class Tape:
         self.apart.reserve(queries)
         if logged is not None:
             self.responses += [None] * (total - len(self.responses))
+        if self.first_responses is not None:
+            self.first_responses += [None] * (total - len(self.first_responses))
+        if self.first_token_ns is not None:
+            self._lengthen_tokens(longer(self.first_token_ns, total, -1),
+                                  longer(self.token_count, total, 0))
+
+    cdef _lengthen_tokens(self, times, counts):
+        cdef int64_t[::1] first_tokens = times
+        cdef int32_t[::1] token_counts = counts
+        self.first_token_ns, self.token_count = times, counts
+        self.first_tokens, self.token_counts = &first_tokens[0], &token_counts[0]
 
     cdef void take(self, int64_t begin, int64_t end, int64_t at, int64_t late) noexcept nogil:
         """Samples ``begin`` to ``end`` were handed out at ``at``, in the order of time.
@@ -112,8 +131,36 @@ cdef class Tape:
             self.failed.fetch_add(fresh)
         return fresh
 
-    cdef keep(self, const int64_t[:] ids, outputs):
-        """Copy the logged responses: the system under test may use its buffers again."""
+    cdef void first_token(self, int64_t first, int64_t count, int64_t at) noexcept nogil:
+        """The first tokens of samples came at ``at``; only the first time counts.
+
+        One for a sample that was never taken is counted as unknown.
+        """
+        cdef int64_t index, before
+        for index in range(first, first + count):
+            if index < 0 or index >= self.total or at < 0 or self.answers[index] == _UNTAKEN:
+                self.unknown.fetch_add(1)
+            elif self.answers[index] == _OPEN:
+                before = -1
+                replace_if(&self.first_tokens[index], &before, at)
+
+    cdef count_tokens(self, const int64_t[:] ids, tokens):
+        """Note of how many tokens each answer that is about to be given consists."""
+        cdef Py_ssize_t i
+        if self.first_token_ns is None or tokens is None:
+            return
+        given = np.asarray(tokens)
+        if given.shape != (ids.shape[0],) or (len(given) and given.dtype.kind not in "iu"):
+            raise ValueError(f"tokens: expected {ids.shape[0]} integers, got {tokens!r:.60}")
+        if len(given) and not 0 <= given.min() <= given.max() < 2**31:
+            raise ValueError(f"tokens: they are counted in 31 bits, got {tokens!r:.60}")
+        cdef const int32_t[::1] counts = np.ascontiguousarray(given, np.int32)
+        for i in range(ids.shape[0]):
+            if 0 <= ids[i] < self.total and self.answers[ids[i]] == _OPEN:
+                self.token_counts[ids[i]] = counts[i]
+
+    cdef keep(self, const int64_t[:] ids, outputs, list responses):
+        """Copy the logged ones: the system under test may use its buffers again."""
         cdef Py_ssize_t i
         cdef const unsigned char[::1] logged = self.logged.view(np.uint8)
         if outputs is None or len(outputs) != ids.shape[0]:
@@ -122,8 +169,8 @@ cdef class Tape:
         for i in range(ids.shape[0]):
             if not 0 <= ids[i] < self.total or not logged[ids[i]]:
                 continue
-            if self.responses[ids[i]] is None:
-                self.responses[ids[i]] = np.array(outputs[i])
+            if responses[ids[i]] is None:
+                responses[ids[i]] = np.array(outputs[i])
 
     cdef apart_takes(self):
         """int64[k, 2]: gap and lateness of the takes that have APART, in their order."""

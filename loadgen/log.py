@@ -33,6 +33,8 @@ class RunLog:
     ``lateness_ns``, and as ``completed_ns`` and ``status``.
     ``sample_index``: [samples], in issue order.
     ``responses``: one for each sample in accuracy mode, else None.
+    ``first_token_ns``, ``token_count``, ``first_tokens``: for each sample, when its first token
+    came, how many there were (0: not told) and, as ``responses``, the first; None without tokens.
     ``repeated``, ``unknown``, ``after_end``: answers that no open sample was waiting for.
     """
 
@@ -49,6 +51,9 @@ class RunLog:
     unknown: int
     after_end: int
     error: str | None
+    first_token_ns: NDArray[np.int64] | None = None
+    token_count: NDArray[np.int32] | None = None
+    first_tokens: list[NDArray[np.generic] | None] | None = None
 
     @property
     def done(self) -> NDArray[np.bool_]:
@@ -99,6 +104,14 @@ class RunLog:
         latency_ns = finished_ns - self.scheduled_ns
         return latency_ns if answered.all() else latency_ns[answered]
 
+    @cached_property
+    def sample_latency_ns(self) -> NDArray[np.int64]:
+        """int64: latency of each answered sample, from its query's time, in issue order."""
+        if len(self.scheduled_ns) == len(self.answers):
+            return self.latency_ns
+        done = np.flatnonzero(self.done)
+        return self.completed_ns[done] - self.due_ns(done)
+
     @property
     def batch_sizes(self) -> NDArray[np.int64]:
         """int64: how many samples each take claimed, in issue order."""
@@ -107,14 +120,14 @@ class RunLog:
     @cached_property
     def lateness_ns(self) -> NDArray[np.int64]:
         """int64: how late each take that had to wait was woken, in issue order."""
-        late_ns = self._late_ns()
+        late_ns = self.takes.late_ns(self.due_ns(self.takes.first))
         return late_ns[late_ns >= 0]
 
-    def _late_ns(self) -> NDArray[np.int64]:
-        query = self.takes.first
-        if len(self.scheduled_ns) != len(self.answers):  # several samples to a query
-            query = np.searchsorted(self.first_sample, query, side="right") - 1
-        return self.takes.late_ns(self.scheduled_ns[query])
+    def due_ns(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """int64: the time of the query that each of ``samples``, places in issue order, is of."""
+        if len(self.scheduled_ns) == len(self.answers):
+            return self.scheduled_ns[samples]
+        return self.scheduled_ns[np.searchsorted(self.first_sample, samples, side="right") - 1]
 
 
 def joined(logs: list[RunLog]) -> RunLog:
@@ -138,9 +151,12 @@ def joined(logs: list[RunLog]) -> RunLog:
         int(counts[-1]),
         moved([log.takes.first for log in logs], places),
         moved([log.takes.at_ns for log in logs], shifts),
-        np.concatenate([log._late_ns() for log in logs]),
+        np.concatenate([log.takes.late_ns(log.due_ns(log.takes.first)) for log in logs]),
     )
     answers = [later(log.answers, by) for log, by in zip(logs, shifts, strict=True)]
+    firsts = [log.first_token_ns for log in logs if log.first_token_ns is not None]
+    first_token_ns = [np.where(at < 0, at, at + by) for at, by in zip(firsts, shifts, strict=False)]
+    token_count = [log.token_count for log in logs if log.token_count is not None]
     return RunLog(
         settings=last.settings,
         ending=last.ending,
@@ -155,4 +171,7 @@ def joined(logs: list[RunLog]) -> RunLog:
         unknown=sum(log.unknown for log in logs),
         after_end=sum(log.after_end for log in logs),
         error=next((log.error for log in logs if log.error), None),
+        first_token_ns=np.concatenate(first_token_ns) if first_token_ns else None,
+        token_count=np.concatenate(token_count) if token_count else None,
+        first_tokens=[token for log in logs for token in log.first_tokens or []] or None,
     )

@@ -218,6 +218,7 @@ def _progress(queries: Queries) -> Progress:
 
 def _log(queries: Queries, ending: Ending, started_at: str) -> RunLog:
     scheduled_ns, takes, answers, sample_index = queries.arrays
+    first_token_ns, token_count, first_tokens = queries.token_arrays
     counts = queries.counts
     first_sample = np.arange(len(scheduled_ns)) * queries.traffic.samples_per_query
     return RunLog(
@@ -230,6 +231,9 @@ def _log(queries: Queries, ending: Ending, started_at: str) -> RunLog:
         answers=answers,
         sample_index=sample_index,
         responses=queries.responses,
+        first_token_ns=first_token_ns,
+        token_count=token_count,
+        first_tokens=first_tokens,
         repeated=counts["repeated"],
         unknown=counts["unknown"],
         after_end=counts["after_end"],

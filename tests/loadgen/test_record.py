@@ -41,8 +41,12 @@ def log_of(scheduled_ns, per_query, takes, answers):
 @pytest.mark.parametrize(
     ("scenario", "size"), [("server", 24), ("offline", 16), ("single_stream", 24)]
 )
-def test_bytes_per_query(scenario, size, settings):
+@pytest.mark.parametrize("tokens", [False, True])
+def test_bytes_per_query(scenario, size, tokens, settings):
     asked = settings(scenario, min_query_count=1000, min_duration_ms=0)
+    if tokens:
+        bounds = {"ttft_bound_ms": 1.0, "tpot_bound_ms": 1.0} if scenario == "server" else {}
+        asked = replace(asked, use_token_latencies=True, **bounds)
     queries = queries_for(asked, generate(asked, np.arange(64), closed_loop_queries=1000))
     assert queries.start(0, 1.0)
     while (batch := queries.take(64)) is not None:
@@ -51,6 +55,8 @@ def test_bytes_per_query(scenario, size, settings):
     of_queries = 8 if scenario == "offline" else 0  # one query's time
     assert sum(array.nbytes for array in arrays) == size * 1000 + of_queries
     assert len(queries.apart_takes) == 0
+    told = [array.nbytes for array in queries.token_arrays if array is not None]
+    assert sum(told) == (12 * 1000 if tokens else 0)
     if scenario == "server":
         assert np.shares_memory(arrays[0], queries.traffic.scheduled_ns)
     assert np.shares_memory(arrays[3], queries.traffic.sample_index)
