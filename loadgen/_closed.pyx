@@ -45,50 +45,61 @@ cdef class ClosedLoop(Queries):
             self.max_duration_ns = FOREVER
 
     cdef int64_t _take(self, int64_t most, int64_t wait_ns, int64_t* first) noexcept nogil:
-        cdef int64_t count = 0
+        cdef int64_t now, count = 0
         self.monitor.lock()
         while not self.stopped.load() and not self.finished.load():
+            # One clock read is the time a query is issued and the time it is taken.
+            now = now_ns() - self.start_ns
             if self.cursor.load() < self.issued_queries * self.per_query:
-                count = self._claim(most, first)
+                count = self._claim(most, now, first)
                 break
             if self.outstanding > 0:
                 self.monitor.wait_ns(SLICE_NS)
-            elif self._over():
+            elif self._over(now):
                 self.finished.store(1)
                 self.monitor.notify_all()
             else:
-                self._issue()
+                now = self._issue(now)
+                if not self.stopped.load():
+                    count = self._claim(most, now, first)
+                    break
         self.monitor.unlock()
         return count
 
-    cdef bint _over(self) noexcept nogil:
+    cdef bint _over(self, int64_t now) noexcept nogil:
         cdef int64_t query = self.issued_queries
         if query == 0:
             return False
-        if query >= self.max_queries or now_ns() - self.start_ns >= self.max_duration_ns:
+        if query >= self.max_queries or now >= self.max_duration_ns:
             return True
         return (
             query >= self.min_queries and self.tape.scheduled[query - 1] >= self.min_duration_ns
         )
 
-    cdef void _issue(self) noexcept nogil:
-        cdef int64_t query = self.issued_queries
-        if (query + 1) * self.per_query > self.tape.total and not self._lengthen():
-            return
-        self.tape.scheduled[query] = self._next_time(query)
+    cdef int64_t _issue(self, int64_t now) noexcept nogil:
+        """Issue the next query, at once or on the next free tick; the time it then is."""
+        cdef int64_t due, query = self.issued_queries
+        if (query + 1) * self.per_query > self.tape.total:
+            if not self._lengthen():
+                return now
+            now = now_ns() - self.start_ns
+        if query == 0:
+            now = self._sleep(0, 0)  # for the start
+        due = now if query == 0 or self.interval_ns == 0 else self._tick(query)
+        if now < due:
+            self.waited = True
+            now = self._sleep(due, self.spin_ns)
+        self.tape.scheduled[query] = due
         self.outstanding = self.per_query
         self.issued_queries = query + 1
+        return now
 
-    cdef int64_t _next_time(self, int64_t query) noexcept nogil:
-        """When a closed loop's next query is issued: at once, or on the next free tick."""
+    cdef int64_t _tick(self, int64_t query) noexcept nogil:
+        """The first tick of the interval after the last query at which none is outstanding."""
         cdef int64_t due
-        if query == 0 or self.interval_ns == 0:
-            return self._sleep(0, 0)  # the first query waits for the start
         due = self.tape.scheduled[query - 1] + self.interval_ns
         if self.last_answer_ns > due:
             due += -(-(self.last_answer_ns - due) // self.interval_ns) * self.interval_ns
-        self.waited = now_ns() - self.start_ns < due
-        self._sleep(due, self.spin_ns)
         return due
 
     cdef bint _lengthen(self) noexcept with gil:
@@ -104,13 +115,12 @@ cdef class ClosedLoop(Queries):
             self.stopped.store(1)
             return False
 
-    cdef int64_t _claim(self, int64_t most, int64_t* first) noexcept nogil:
+    cdef int64_t _claim(self, int64_t most, int64_t now, int64_t* first) noexcept nogil:
         cdef int64_t begin = self.cursor.load()
         cdef int64_t end = min(self.issued_queries * self.per_query, begin + most)
-        cdef int64_t now = now_ns() - self.start_ns
         cdef int64_t late = -1
         if self.waited:
-            late = max(<int64_t> 0, now - self.tape.scheduled[begin // self.per_query])
+            late = now - self.tape.scheduled[begin // self.per_query]
             self.waited = False
         self.tape.take(begin, end, now, late)
         first[0] = begin
