@@ -137,6 +137,10 @@ def run_section(log: RunLog, verdict: Verdict) -> Json:
 def write_arrays(path: Path, log: RunLog) -> None:
     """The run's arrays, so that anyone can recompute its figures (NumPy, no pickle)."""
     with atomically(path) as file:
+        tokens: dict[str, Any] = {
+            "first_token_ns": log.first_token_ns,
+            "token_count": log.token_count,
+        }
         np.savez_compressed(
             file,
             scheduled_ns=log.scheduled_ns,
@@ -146,6 +150,7 @@ def write_arrays(path: Path, log: RunLog) -> None:
             status=log.status,
             sample_index=log.sample_index,
             lateness_ns=log.lateness_ns,
+            **tokens,
         )
 
 

@@ -8,6 +8,7 @@ or tracking, and can be used alone:
 """
 
 from loadgen._queries import Batch, Queries
+from loadgen.constraint import Constraint
 from loadgen.log import Ending, RunLog
 from loadgen.progress import Progress, Watch
 from loadgen.runner import run
@@ -15,7 +16,8 @@ from loadgen.samples import LoadedSet, SampleLibrary
 from loadgen.settings import Arrivals, Issue, Mode, Scenario, Settings
 from loadgen.sut import SimulatedSystem, SystemUnderTest
 from loadgen.tenants import JointVerdict, Tenant, TenantWatch, judge_tenants, run_tenants
-from loadgen.verdict import Constraint, Metric, Statistics, Verdict, judge
+from loadgen.tokens import TokenStatistics
+from loadgen.verdict import Metric, Statistics, Verdict, judge
 
 __all__ = (
     "Arrivals",
@@ -38,6 +40,7 @@ __all__ = (
     "SystemUnderTest",
     "Tenant",
     "TenantWatch",
+    "TokenStatistics",
     "Verdict",
     "Watch",
     "judge",

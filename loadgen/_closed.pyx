@@ -22,6 +22,7 @@ cdef class ClosedLoop(Queries):
 
     cdef int64_t outstanding, issued_queries, interval_ns, last_answer_ns
     cdef int64_t min_duration_ns, max_duration_ns, min_queries, max_queries
+    cdef bint waited
 
     def __init__(self, settings, Traffic traffic):
         queries = len(traffic.sample_index) // self.per_query
@@ -43,19 +44,24 @@ cdef class ClosedLoop(Queries):
             self.max_duration_ns = NEVER
 
     cdef int64_t _take(self, int64_t most, int64_t wait_ns, int64_t* first) noexcept nogil:
-        cdef int64_t count = 0
+        cdef int64_t now, count = 0
         self.monitor.lock()
         while not self.stopped.load() and not self.finished.load():
+            # One clock read is the time a query is issued and the time it is taken.
+            now = self.time_ns()
             if self.cursor.load() < self.issued_queries * self.per_query:
-                count = self._claim(most, first)
+                count = self._claim(most, now, first)
                 break
             if self.outstanding > 0:
                 self.monitor.wait_ns(SLICE_NS)
-            elif self._over():
+            elif self._over(now):
                 self.finished.store(1)
                 self.monitor.notify_all()
             else:
-                self._issue()
+                now = self._issue(now)
+                if not self.stopped.load():
+                    count = self._claim(most, now, first)
+                    break
         self.monitor.unlock()
         return count
 
@@ -66,35 +72,40 @@ cdef class ClosedLoop(Queries):
             return NEVER
         return self.time_ns()
 
-    cdef bint _over(self) noexcept nogil:
+    cdef bint _over(self, int64_t now) noexcept nogil:
         cdef int64_t query = self.issued_queries
         if query == 0:
             return False
-        if query >= self.max_queries or self.time_ns() >= self.max_duration_ns:
+        if query >= self.max_queries or now >= self.max_duration_ns:
             return True
         return (
             query >= self.min_queries and self.tape.scheduled[query - 1] >= self.min_duration_ns
         )
 
-    cdef void _issue(self) noexcept nogil:
-        cdef int64_t query = self.issued_queries
-        if (query + 1) * self.per_query > self.tape.total and not self._lengthen():
-            return
-        self.tape.scheduled[query] = self._next_time(query)
+    cdef int64_t _issue(self, int64_t now) noexcept nogil:
+        """Issue the next query, at once or on the next free tick; the time it then is."""
+        cdef int64_t due, query = self.issued_queries
+        if (query + 1) * self.per_query > self.tape.total:
+            if not self._lengthen():
+                return now
+            now = self.time_ns()
+        if query == 0:
+            now = self._sleep(0, 0)  # for the start
+        due = now if query == 0 or self.interval_ns == 0 else self._tick(query)
+        if now < due:
+            self.waited = True
+            now = self._sleep(due, self.spin_ns)
+        self.tape.scheduled[query] = due
         self.outstanding = self.per_query
         self.issued_queries = query + 1
+        return now
 
-    cdef int64_t _next_time(self, int64_t query) noexcept nogil:
-        """When a closed loop's next query is issued: at once, or on the next free tick."""
-        cdef int64_t due, now
-        if query == 0 or self.interval_ns == 0:
-            return self._sleep(0, 0)  # the first query waits for the start
+    cdef int64_t _tick(self, int64_t query) noexcept nogil:
+        """The first tick of the interval after the last query at which none is outstanding."""
+        cdef int64_t due
         due = self.tape.scheduled[query - 1] + self.interval_ns
         if self.last_answer_ns > due:
             due += -(-(self.last_answer_ns - due) // self.interval_ns) * self.interval_ns
-        now = self._sleep(due, self.spin_ns)
-        if now >= due:
-            self.tape.wake(now - due)
         return due
 
     cdef bint _lengthen(self) noexcept with gil:
@@ -110,10 +121,14 @@ cdef class ClosedLoop(Queries):
             self.stopped.store(1)
             return False
 
-    cdef int64_t _claim(self, int64_t most, int64_t* first) noexcept nogil:
+    cdef int64_t _claim(self, int64_t most, int64_t now, int64_t* first) noexcept nogil:
         cdef int64_t begin = self.cursor.load()
         cdef int64_t end = min(self.issued_queries * self.per_query, begin + most)
-        self.tape.take(begin, end, self.time_ns())
+        cdef int64_t late = -1
+        if self.waited:
+            late = now - self.tape.scheduled[begin // self.per_query]
+            self.waited = False
+        self.tape.take(begin, end, now, late)
         first[0] = begin
         self.cursor.store(end)
         return end - begin

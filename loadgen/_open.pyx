@@ -42,18 +42,18 @@ cdef class OpenLoop(Queries):
         cdef int64_t due = self.tape.scheduled[begin // self.per_query]
         cdef int64_t now = self.time_ns()
         cdef int64_t end = min(self.limit, begin + most)
-        cdef int64_t upto, deadline
+        cdef int64_t upto, deadline, late = -1
         if now < due:
             now = self._sleep(due, self.spin_ns)
             if now < due:
                 return 0
-            self.tape.wake(now - due)
+            late = now - due
         upto = self._due_end(begin, end, now)
         deadline = due + wait_ns
         while upto < end and now < deadline and not self.stopped.load():
             now = self._sleep(min(deadline, self.tape.scheduled[upto // self.per_query]), 0)
             upto = self._due_end(upto, end, now)
-        self.tape.take(begin, upto, now)
+        self.tape.take(begin, upto, now, late)
         self.cursor.store(upto)
         return upto - begin
 

@@ -1,5 +1,5 @@
 // What the core needs of the operating system: a clock, a precise sleep, a monitor and an atomic
-// byte. Everything here runs without the GIL and never throws.
+// word. Everything here runs without the GIL and never throws.
 #pragma once
 
 #include <time.h>
@@ -50,8 +50,10 @@ inline void sleep_until(int64_t due_ns) {
 #endif
 }
 
-inline uint8_t exchange(uint8_t* byte, uint8_t value) {
-  return __atomic_exchange_n(byte, value, __ATOMIC_ACQ_REL);
+// Whether ``word`` was ``*expected`` and now is ``value``; if not, ``*expected`` is what it is.
+inline bool replace_if(int64_t* word, int64_t* expected, int64_t value) {
+  return __atomic_compare_exchange_n(word, expected, value, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE);
 }
 
 struct Monitor {

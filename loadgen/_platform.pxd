@@ -1,11 +1,11 @@
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t
 
 
 cdef extern from "_platform.h" namespace "tailbound" nogil:
     const int64_t NEVER "tailbound::kNever"
     int64_t now_ns() noexcept
     void sleep_until(int64_t due_ns) noexcept
-    uint8_t exchange(uint8_t* byte, uint8_t value) noexcept
+    bint replace_if(int64_t* word, int64_t* expected, int64_t value) noexcept
 
     cppclass Monitor:
         void lock() noexcept

@@ -34,6 +34,7 @@ cdef class Queries:
 
     cdef int64_t claim(self, int64_t most, int64_t wait_ns, int64_t* first) noexcept nogil
     cdef void finish(self, int64_t first, int64_t count, uint8_t state, int64_t at) noexcept nogil
+    cdef void begin(self, int64_t first, int64_t count, int64_t at) noexcept nogil
 
     cdef int64_t next_due(self) noexcept nogil
     cdef int64_t time_ns(self) noexcept nogil

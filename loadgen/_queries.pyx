@@ -37,7 +37,12 @@ cdef class Queries:
         samples = len(traffic.sample_index)
         bound_ns = int((settings.bound_ms or 9e12) * 1e6)
         self.tape = Tape(
-            samples, self.per_query, traffic.scheduled_ns, bound_ns, self._logged(samples)
+            samples,
+            self.per_query,
+            traffic.scheduled_ns,
+            bound_ns,
+            self._logged(samples),
+            settings.use_token_latencies,
         )
         self._point()
 
@@ -68,13 +73,32 @@ cdef class Queries:
         batch.queries, batch.first, batch.count = self, first, count
         return batch
 
-    def complete(self, ids, outputs=None):
-        """Answer the samples ``ids`` (int64[k], of any taken batches, in any order)."""
+    def first_tokens(self, ids, outputs=None):
+        """Say that the first token of each of the samples ``ids`` (int64[k]) is there.
+
+        ``outputs``: the tokens, kept (copied) where the settings log responses; may be left out.
+        Without ``use_token_latencies`` it does nothing.
+        """
         cdef int64_t now = now_ns()
         cdef int64_t[::1] view = np.ascontiguousarray(ids, dtype=np.int64)
         cdef Py_ssize_t i
+        if self.tape.first_responses is not None and outputs is not None:
+            self.tape.keep(view, outputs, self.tape.first_responses)
+        with nogil:
+            for i in range(view.shape[0]):
+                self.begin(view[i], 1, now)
+
+    def complete(self, ids, outputs=None, tokens=None):
+        """Answer the samples ``ids`` (int64[k], of any taken batches, in any order).
+
+        ``tokens``: int32[k], of how many each answer consists, where the settings ask for it.
+        """
+        cdef int64_t now = now_ns()
+        cdef int64_t[::1] view = np.ascontiguousarray(ids, dtype=np.int64)
+        cdef Py_ssize_t i
+        self.tape.count_tokens(view, tokens)
         if self.keeps_responses:
-            self.tape.keep(view, outputs)
+            self.tape.keep(view, outputs, self.tape.responses)
         # Without the GIL: a closed loop may ask for it while it holds its monitor.
         with nogil:
             for i in range(view.shape[0]):
@@ -180,17 +204,16 @@ cdef class Queries:
 
     @property
     def arrays(self):
-        """scheduled_ns [queries], taken_ns, completed_ns, status, sample_index [samples].
+        """scheduled_ns [queries]; words of takes and of answers, sample_index [samples].
 
-        Up to the last query issued; -1 where there is no time yet.
+        Up to the last query issued. An answer's time is the word itself, if it is not negative.
         """
         cdef int64_t samples = self.cursor.load()
         cdef int64_t queries = -(-samples // self.per_query)
         return (
             self.tape.scheduled_ns[:queries],
-            self.tape.taken_ns[:samples],
-            self.tape.completed_ns[:samples],
-            self.tape.statuses[:samples],
+            self.tape.take_words[:samples],
+            self.tape.answer_words[:samples],
             self.traffic.sample_index[:samples],
         )
 
@@ -200,9 +223,19 @@ cdef class Queries:
         return self.tape.responses[: self.cursor.load()] if self.keeps_responses else None
 
     @property
-    def lateness_ns(self):
-        """int32[w]: for each take that had to wait, how late it woke (at most 2.1 s)."""
-        return self.tape.lateness_ns[: self.tape.waits]
+    def token_arrays(self):
+        """first_token_ns (-1 for none) and token_count, [samples], and the first tokens kept.
+
+        None in place of each that the settings do not ask for.
+        """
+        cdef int64_t samples = self.cursor.load()
+        recorded = self.tape.first_token_ns, self.tape.token_count, self.tape.first_responses
+        return tuple(None if array is None else array[:samples] for array in recorded)
+
+    @property
+    def apart_takes(self):
+        """int64[k, 2]: gap and lateness of the takes whose words do not hold them."""
+        return self.tape.apart_takes()
 
     # --- for native systems under test ---------------------------------------------------
 
@@ -222,6 +255,15 @@ cdef class Queries:
     cdef int64_t next_due(self) noexcept nogil:
         """When ``claim`` has something to hand out; NEVER while that needs an answer."""
         return NEVER
+
+    cdef void begin(self, int64_t first, int64_t count, int64_t at) noexcept nogil:
+        """The first tokens of samples came at ``at``, of ``now_ns()``."""
+        if self.tape.first_tokens == NULL or self.stopped.load():
+            return
+        # Held, because a closed loop may move its arrays while nothing is outstanding.
+        self.monitor.lock()
+        self.tape.first_token(first, count, at - self.start_ns)
+        self.monitor.unlock()
 
     # --- for the subclasses --------------------------------------------------------------
 
@@ -305,14 +347,27 @@ cdef class Batch:
         """int32[n]: which sample of the library each one is (a view)."""
         return self.queries.traffic.sample_index[self.first : self.first + self.count]
 
-    def complete(self, outputs=None):
+    def first_token(self, outputs=None):
+        """Say that the first token of each sample is there (see ``Queries.first_tokens``)."""
+        cdef int64_t now = now_ns()
+        cdef Tape tape = self.queries.tape
+        if tape.first_responses is not None and outputs is not None:
+            tape.keep(self.ids, outputs, tape.first_responses)
+        with nogil:
+            self.queries.begin(self.first, self.count, now)
+
+    def complete(self, outputs=None, tokens=None):
         """Answer the whole batch; ``outputs`` has one response for each sample.
 
         Responses are kept (copied) where the settings log them: all in accuracy mode.
+        ``tokens``: int32[n], of how many each answer consists, where the settings ask for it.
         """
         cdef int64_t now = now_ns()
+        cdef Tape tape = self.queries.tape
+        if tokens is not None:
+            tape.count_tokens(self.ids, tokens)
         if self.queries.keeps_responses:
-            self.queries.tape.keep(self.ids, outputs)
+            tape.keep(self.ids, outputs, tape.responses)
         with nogil:
             self.queries.finish(self.first, self.count, DONE, now)
 

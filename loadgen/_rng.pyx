@@ -5,7 +5,6 @@ later), which the official LoadGen is built with, are written out here: the same
 same traffic on every compiler. Each ``Engine`` belongs to one thread.
 """
 
-from libc.math cimport log
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 import numpy as np
@@ -22,52 +21,21 @@ cdef void seed(Engine* engine, uint64_t value) noexcept nogil:
     engine.position = 624
 
 
-cdef void _refill(Engine* engine) noexcept nogil:
+cdef void refill(Engine* engine) noexcept nogil:
+    """Make the next 624 words of state."""
+    cdef uint32_t* state = engine.state
     cdef int i
-    cdef uint32_t mixed
-    for i in range(624):
-        mixed = (engine.state[i] & <uint32_t> 0x80000000) | (
-            engine.state[(i + 1) % 624] & <uint32_t> 0x7FFFFFFF
-        )
-        engine.state[i] = (
-            engine.state[(i + 397) % 624] ^ (mixed >> 1) ^ (<uint32_t> 0x9908B0DF * (mixed & 1))
-        )
+    for i in range(227):
+        state[i] = _mixed(state[i], state[i + 1], state[i + 397])
+    for i in range(227, 623):
+        state[i] = _mixed(state[i], state[i + 1], state[i - 227])
+    state[623] = _mixed(state[623], state[0], state[396])
     engine.position = 0
 
 
-cdef uint32_t draw(Engine* engine) noexcept nogil:
-    """The next 32 random bits."""
-    if engine.position == 624:
-        _refill(engine)
-    cdef uint32_t bits = engine.state[engine.position]
-    engine.position += 1
-    bits ^= bits >> 11
-    bits ^= (bits << 7) & <uint32_t> 0x9D2C5680
-    bits ^= (bits << 15) & <uint32_t> 0xEFC60000
-    return bits ^ (bits >> 18)
-
-
-cdef uint32_t below(Engine* engine, uint32_t bound) noexcept nogil:
-    """A uniform integer in [0, bound), by Lemire's multiplication with rejection."""
-    cdef uint64_t product = <uint64_t> draw(engine) * bound
-    cdef uint32_t rejected
-    if <uint32_t> product < bound:
-        rejected = (<uint32_t> 0 - bound) % bound
-        while <uint32_t> product < rejected:
-            product = <uint64_t> draw(engine) * bound
-    return <uint32_t> (product >> 32)
-
-
-cdef double canonical(Engine* engine) noexcept nogil:
-    """A uniform double in [0, 1) from two draws, the lower word first."""
-    cdef double low = draw(engine)
-    cdef double value = (low + draw(engine) * 4294967296.0) / 18446744073709551616.0
-    return value if value < 1.0 else 0.99999999999999988898
-
-
-cdef double exponential(Engine* engine, double rate) noexcept nogil:
-    """An exponential interval with mean 1 / rate."""
-    return -log(1.0 - canonical(engine)) / rate
+cdef inline uint32_t _mixed(uint32_t high, uint32_t low, uint32_t far) noexcept nogil:
+    cdef uint32_t mixed = (high & <uint32_t> 0x80000000) | (low & <uint32_t> 0x7FFFFFFF)
+    return far ^ (mixed >> 1) ^ (<uint32_t> 0x9908B0DF & (0 - (mixed & 1)))
 
 
 cdef inline void _swap(int32_t* values, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
@@ -96,6 +64,22 @@ cdef void shuffle(Engine* engine, int32_t* values, Py_ssize_t count) noexcept no
         i += 2
 
 
+cdef void skip_shuffle(Engine* engine, Py_ssize_t count) noexcept nogil:
+    """Draw what ``shuffle`` would draw for so many values."""
+    cdef Py_ssize_t i = 1
+    if count > 65535:
+        while i < count:
+            below(engine, <uint32_t> (i + 1))
+            i += 1
+        return
+    if count > 0 and count % 2 == 0:
+        below(engine, 2)
+        i = 2
+    while i < count:
+        below(engine, <uint32_t> (i + 1) * <uint32_t> (i + 2))
+        i += 2
+
+
 def draws(uint64_t seed_value, int count):
     """The first ``count`` outputs of the engine, uint32[count] (for tests)."""
     cdef Engine engine
@@ -111,3 +95,15 @@ def permutation(uint64_t seed_value, int count):
     if count:
         shuffle(&engine, &values[0], count)
     return np.asarray(values)
+
+
+def draws_after(uint64_t seed_value, int count, bint skipped):
+    """The next 3 outputs after a shuffle of ``count`` values, done or skipped (for tests)."""
+    cdef Engine engine
+    seed(&engine, seed_value)
+    cdef int32_t[::1] values = np.arange(count, dtype=np.int32)
+    if skipped:
+        skip_shuffle(&engine, count)
+    elif count:
+        shuffle(&engine, &values[0], count)
+    return [draw(&engine) for _ in range(3)]

@@ -6,7 +6,7 @@ sample indices and, for server, the schedule to the nanosecond.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from loadgen._rng cimport Engine, below, canonical, exponential, seed, shuffle
+from loadgen._rng cimport Engine, below, canonical, exponential, seed, shuffle, skip_shuffle
 
 import dataclasses
 import math
@@ -44,18 +44,22 @@ cdef _drawn_queries(Traffic traffic, Py_ssize_t queries):
     With ``_same`` set, every query starts there, and nothing is drawn.
     """
     cdef int per_query = traffic.samples_per_query
-    cdef int64_t[::1] loaded = traffic.loaded
+    cdef int32_t[::1] loaded = traffic.loaded.astype(np.int32)
     cdef Py_ssize_t span = len(traffic.loaded) - (per_query - 1)
-    cdef int32_t[::1] index = np.empty(queries * per_query, dtype=np.int32)
-    cdef Py_ssize_t query, start
+    index = np.empty(queries * per_query, dtype=np.int32)
+    cdef int32_t[::1] places = index
+    cdef int32_t* place = &places[0] if queries else NULL
+    cdef const int32_t* start = &loaded[0] + max(traffic._same, <Py_ssize_t> 0)
+    cdef Py_ssize_t _query
     cdef int sample
-    for query in range(queries):
-        start = traffic._same
-        if start < 0:
-            start = below(&traffic._sample_rng, <uint32_t> span)
-        for sample in range(per_query):
-            index[query * per_query + sample] = <int32_t> loaded[start + sample]
-    return np.asarray(index)
+    with nogil:
+        for _query in range(queries):
+            if traffic._same < 0:
+                start = &loaded[0] + below(&traffic._sample_rng, <uint32_t> span)
+            for sample in range(per_query):
+                place[sample] = start[sample]
+            place += per_query
+    return index
 
 
 def loaded_sets(settings, int total_count, int performance_count):
@@ -104,8 +108,9 @@ def generate(settings, loaded, Py_ssize_t closed_loop_queries=65536):
     elif settings.issue is Issue.EQUAL:
         _equal_issue(settings, traffic)
     else:
-        # The official one draws these permutations too, whether it uses them or not.
-        _permutations(traffic, settings.min_query_count)
+        # The official one draws permutations first, whether it uses them or not.
+        for _ in range(0, settings.min_query_count, len(traffic.loaded)):
+            skip_shuffle(&traffic._sample_rng, len(traffic.loaded))
         _drawn_issue(settings, traffic, closed_loop_queries)
     return traffic
 

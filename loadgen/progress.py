@@ -40,7 +40,7 @@ class Progress:
 
     def recent_percentile_ms(self) -> float | None:
         """The judged percentile of the last few thousand latencies, None without any."""
-        scheduled_ns, _, completed_ns, _, _ = self.queries.arrays
+        scheduled_ns, _, completed_ns, _ = self.queries.arrays
         per_query = self.queries.traffic.samples_per_query
         if per_query > RECENT:
             return None

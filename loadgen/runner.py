@@ -18,6 +18,7 @@ from loadgen.queries import queries_for
 from loadgen.samples import SampleLibrary
 from loadgen.settings import Mode, Settings
 from loadgen.sut import SimulatedSystem, SystemUnderTest
+from loadgen.takes import Takes
 from loadgen.warmup import warm_up
 
 
@@ -83,19 +84,21 @@ def _load(job: Job, one: Drive, loaded: contextlib.ExitStack) -> None:
 def _log(one: Drive, warmup: Drive | None = None) -> RunLog:
     assert one.ending is not None
     queries, counts = one.queries, one.queries.counts
-    scheduled_ns, taken_ns, completed_ns, status, sample_index = queries.arrays
+    scheduled_ns, takes, answers, sample_index = queries.arrays
+    first_token_ns, token_count, first_tokens = queries.token_arrays
     return RunLog(
         settings=queries.settings,
         ending=one.ending,
         started_at=one.started_at,
         scheduled_ns=scheduled_ns,
         first_sample=np.arange(len(scheduled_ns)) * queries.traffic.samples_per_query,
-        taken_ns=taken_ns,
-        completed_ns=completed_ns,
-        status=status,
+        takes=Takes(takes, queries.apart_takes),
+        answers=answers,
         sample_index=sample_index,
-        lateness_ns=queries.lateness_ns,
         responses=queries.responses,
+        first_token_ns=first_token_ns,
+        token_count=token_count,
+        first_tokens=first_tokens,
         repeated=counts["repeated"],
         unknown=counts["unknown"],
         after_end=counts["after_end"],

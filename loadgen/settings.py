@@ -76,6 +76,9 @@ class Settings:
     query that still runs at the next tick skips whole intervals and delays the rest. None: each
     query follows the last one.
     ``issue``, ``same_index``: which samples are asked for; the index is a place in the loaded set.
+    ``use_token_latencies``: answers are tokens; when the first of each came and how many there
+    were is recorded. A server run is then judged by ``ttft_bound_ms`` and ``tpot_bound_ms``, the
+    bounds of the time to the first token and per further token, and not by ``bound_ms``.
     ``traffic``: whose rule chooses a performance run's loaded set, "v6" (the first samples) or
     "v5" (any samples), of the official LoadGen.
     ``accuracy_log_probability``: share of a performance run's responses that are kept;
@@ -109,6 +112,9 @@ class Settings:
     interval_ms: float | None = None
     issue: Issue = Issue.RANDOM
     same_index: int = 0
+    use_token_latencies: bool = False
+    ttft_bound_ms: float | None = None
+    tpot_bound_ms: float | None = None
     traffic: str = "v6"
     accuracy_log_probability: float = 0.0
     accuracy_log_sampling_target: int = 0
@@ -128,7 +134,7 @@ class Settings:
         if not self.scenario.closed_loop:
             finite = rate is not None and math.isfinite(rate) and rate > 0
             yield not finite, f"target_qps={rate}: {self.scenario} needs a finite rate above 0"
-        if server and self.mode is Mode.PERFORMANCE:
+        if server and self.mode is Mode.PERFORMANCE and not self.use_token_latencies:
             yield self.bound_ms is None, "server needs bound_ms, the latency bound it is judged by"
         warms_up = self.mode is Mode.ACCURACY and self.warmup_ms > 0
         yield warms_up, f"warmup_ms={self.warmup_ms:g}: only a performance run has a warm-up"
@@ -148,6 +154,7 @@ class Settings:
             contradict = longest is not None and longest < shortest
             yield contradict, f"max_{kind}={longest} is below min_{kind}={shortest}"
         yield from self._arrival_checks()
+        yield from self._token_checks()
         yield self.traffic not in ("v5", "v6"), f"traffic={self.traffic}: it must be v5 or v6"
 
     def _arrival_checks(self) -> Iterator[tuple[bool, str]]:
@@ -166,11 +173,24 @@ class Settings:
             yield self.max_duration_ms is None, "extend needs max_duration_ms, where it ends"
             yield self.confidence is None, "extend needs confidence, which it extends to"
 
+    def _token_checks(self) -> Iterator[tuple[bool, str]]:
+        server = self.use_token_latencies and self.scenario is Scenario.SERVER
+        for name in ("ttft_bound_ms", "tpot_bound_ms"):
+            value = getattr(self, name)
+            unused = value is not None and not server
+            yield unused, f"{name}={value}: only a server run with use_token_latencies has it"
+            missing = value is None and server and self.mode is Mode.PERFORMANCE
+            yield missing, f"server with use_token_latencies needs {name}, which it is judged by"
+        undecided = self.extend and self.use_token_latencies
+        yield undecided, "extend: not with use_token_latencies, judged only when a run is over"
+
 
 LEAST = {
     "interval_ms": 1e-3,
     "burst_size": 1,
     "bound_ms": 1e-6,
+    "ttft_bound_ms": 1e-6,
+    "tpot_bound_ms": 1e-6,
     "samples_per_query": 1,
     "min_duration_ms": 0,
     "min_query_count": 1,

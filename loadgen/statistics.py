@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Integers = NDArray[np.int64] | NDArray[np.int32] | NDArray[np.uint32]
 
+PERCENTILES = (50.0, 90.0, 95.0, 97.0, 99.0, 99.9)
+
 
 def ascending(values: Integers) -> Integers:
     """``values`` sorted; as 32-bit numbers where they fit, which sort faster."""
@@ -44,6 +46,20 @@ def percentile(ordered: Integers, percent: float) -> int:
 
 def _place(count: int, percent: float) -> int:
     return min(count - 1, int(count * (percent / 100)))
+
+
+def latencies_ms(ordered_ns: Integers, judged: float) -> dict[str, float]:
+    """min, mean, max and the usual percentiles and the judged one, of ascending values in ns."""
+    if len(ordered_ns) == 0:
+        return {}
+    percents = sorted({*PERCENTILES, judged})
+    figures = {f"p{percent:g}": percentile(ordered_ns, percent) / 1e6 for percent in percents}
+    return {
+        "min": float(ordered_ns[0]) / 1e6,
+        "mean": float(ordered_ns.mean()) / 1e6,
+        **figures,
+        "max": float(ordered_ns[-1]) / 1e6,
+    }
 
 
 def required_queries(percent: float, confidence: float = 0.99) -> int:

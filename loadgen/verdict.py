@@ -6,19 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from loadgen.constraint import Constraint, surely_within, within_bound
 from loadgen.log import Ending, RunLog
 from loadgen.settings import Mode, Scenario, Settings
 from loadgen.statistics import (
-    allowed_over,
+    PERCENTILES,
     ascending,
     early_stopping_count,
+    latencies_ms,
     percentile,
     percentile_interval,
     percentiles,
     upper_estimate,
 )
+from loadgen.tokens import TokenStatistics, token_rows, token_statistics
 
-PERCENTILES = (50.0, 90.0, 95.0, 97.0, 99.0, 99.9)
 # The latency distribution, dense where the tail is.
 CDF_PERCENTS = (*range(0, 90), *(90 + k / 5 for k in range(45)), *(99 + k / 20 for k in range(21)))
 
@@ -34,17 +36,6 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Constraint:
-    """One thing asked of a run. ``hint``: what to change; empty when it passed."""
-
-    name: str
-    required: str
-    measured: str
-    passed: bool
-    hint: str = ""
-
-
-@dataclass(frozen=True)
 class Statistics:
     """Figures of one run; None where there is nothing to take them from.
 
@@ -53,6 +44,7 @@ class Statistics:
     too few queries. ``latency_thirds_ms``: the median and the judged percentile in the first,
     second and last third of the run, which differ if the system drifts.
     ``wake_late_us``: lateness of the takes that had to wait, the generator's own error.
+    ``tokens``: figures of tokens, where they were asked for.
     """
 
     query_count: int
@@ -70,6 +62,7 @@ class Statistics:
     wait_count: int
     late_count: int
     wake_late_us: dict[str, float]
+    tokens: TokenStatistics | None = None
 
 
 @dataclass(frozen=True)
@@ -95,13 +88,15 @@ def judge(log: RunLog, settings: Settings | None = None) -> Verdict:
     if settings.mode is Mode.PERFORMANCE:
         rows += [_duration(log, settings, statistics), _count(settings, statistics)]
         if settings.scenario is Scenario.SERVER:
-            rows.append(_bound(settings, statistics))
-        if settings.interval_ms is not None:
+            rows += _bounds(settings, statistics)
+        elif settings.interval_ms is not None:
             rows.append(_skipped(log, settings))
         elif settings.confidence is not None and settings.scenario is not Scenario.OFFLINE:
-            rows.append(_early_stopping(settings, statistics))
+            rows.append(_enough(settings, statistics))
         if settings.scenario is Scenario.SERVER or settings.interval_ms is not None:
             rows.append(_punctual(settings, statistics))
+    if settings.use_token_latencies:
+        rows += token_rows(log, settings, statistics.tokens)
     valid = all(row.passed for row in rows)
     return Verdict(valid, _metric(log, settings, statistics), tuple(rows), statistics)
 
@@ -118,7 +113,7 @@ def summarise(log: RunLog, settings: Settings) -> Statistics:
         query_count=len(log.scheduled_ns),
         sample_count=done,
         duration_s=duration_s,
-        latency_ms=_latencies(latency_ns, settings.percentile),
+        latency_ms=latencies_ms(latency_ns, settings.percentile),
         latency_interval_ms=_intervals(latency_ns, settings.percentile),
         latency_thirds_ms=_thirds(log.latency_ns, settings.percentile),
         latency_cdf=tuple(
@@ -134,24 +129,12 @@ def summarise(log: RunLog, settings: Settings) -> Statistics:
         wait_count=len(late_ns),
         late_count=int((late_ns > settings.late_ms * 1e6).sum()),
         wake_late_us=_lateness(late_ns),
+        tokens=token_statistics(log, settings),
     )
 
 
 def _over_bound(latency_ns: np.ndarray, bound_ms: float | None) -> int | None:
     return None if bound_ms is None else int((latency_ns > bound_ms * 1e6).sum())
-
-
-def _latencies(ordered_ns: np.ndarray, judged: float) -> dict[str, float]:
-    if len(ordered_ns) == 0:
-        return {}
-    percents = sorted({*PERCENTILES, judged})
-    figures = {f"p{percent:g}": percentile(ordered_ns, percent) / 1e6 for percent in percents}
-    return {
-        "min": float(ordered_ns[0]) / 1e6,
-        "mean": float(ordered_ns.mean()) / 1e6,
-        **figures,
-        "max": float(ordered_ns[-1]) / 1e6,
-    }
 
 
 def _intervals(ordered_ns: np.ndarray, judged: float) -> dict[str, tuple[float, float] | None]:
@@ -265,17 +248,17 @@ def _count(settings: Settings, statistics: Statistics) -> Constraint:
     return Constraint(name, f">= {required:,}", f"{measured:,}", passed, hint)
 
 
-def _bound(settings: Settings, statistics: Statistics) -> Constraint:
+def _bounds(settings: Settings, statistics: Statistics) -> list[Constraint]:
+    """The latency bound of a server; where tokens are judged, theirs take its place."""
+    if settings.use_token_latencies:
+        return []
     assert settings.bound_ms is not None
-    measured = statistics.latency_ms.get(f"p{settings.percentile:g}")
-    passed = measured is not None and measured <= settings.bound_ms
-    return Constraint(
-        f"p{settings.percentile:g}_latency",
-        f"<= {settings.bound_ms:g} ms",
-        "no answer" if measured is None else f"{measured:.3f} ms",
-        passed,
-        "" if passed else "lower the rate, or make the system faster",
-    )
+    name = f"p{settings.percentile:g}"
+    rows = [within_bound(f"{name}_latency", statistics.latency_ms.get(name), settings.bound_ms)]
+    if settings.confidence is not None:
+        over = statistics.over_bound_count or 0
+        rows.append(surely_within("early_stopping", statistics.query_count, over, settings))
+    return rows
 
 
 def _skipped(log: RunLog, settings: Settings) -> Constraint:
@@ -293,21 +276,15 @@ def _skipped(log: RunLog, settings: Settings) -> Constraint:
     )
 
 
-def _early_stopping(settings: Settings, statistics: Statistics) -> Constraint:
+def _enough(settings: Settings, statistics: Statistics) -> Constraint:
+    """The early-stopping test of a closed loop: its percentile can be estimated."""
     assert settings.confidence is not None
     queries = statistics.query_count
-    if settings.scenario is Scenario.SERVER:
-        over = statistics.over_bound_count or 0
-        most = allowed_over(queries, settings.percentile, settings.confidence)
-        needed = early_stopping_count(over, settings.percentile, settings.confidence)
-        passed = over <= most
-        required, measured = f"<= {max(most, 0):,} over the bound", f"{over:,}"
-        hint = f"{over:,} over the bound need {needed:,} queries, there are {queries:,}"
-    else:
-        needed = early_stopping_count(1, settings.percentile, settings.confidence)
-        passed, required, measured = queries >= needed, f">= {needed:,} queries", f"{queries:,}"
-        hint = f"the percentile is not sure with fewer: set min_query_count to {needed:,}"
-    return Constraint("early_stopping", required, measured, passed, "" if passed else hint)
+    needed = early_stopping_count(1, settings.percentile, settings.confidence)
+    passed = queries >= needed
+    hint = f"the percentile is not sure with fewer: set min_query_count to {needed:,}"
+    required = f">= {needed:,} queries"
+    return Constraint("early_stopping", required, f"{queries:,}", passed, "" if passed else hint)
 
 
 def _punctual(settings: Settings, statistics: Statistics) -> Constraint:

@@ -1537,6 +1537,7 @@ static const char * const __pyx_cfilenm = __FILE__;
 static const char* const __pyx_f[] = {
   "sut/_fleet.pyx",
   "View.MemoryView",
+  "loadgen/_rng.pxd",
   "loadgen/_tape.pxd",
   "loadgen/_traffic.pxd",
   "loadgen/_queries.pxd",
@@ -1803,9 +1804,10 @@ struct __pyx_array_obj;
 struct __pyx_MemviewEnum_obj;
 struct __pyx_memoryview_obj;
 struct __pyx_memoryviewslice_obj;
+struct __pyx_t_7loadgen_5_tape_Apart;
 
-/* "loadgen/_tape.pxd":4
- * from libcpp.atomic cimport atomic
+/* "loadgen/_tape.pxd":5
+ * from libcpp.vector cimport vector
  * 
  * cdef enum Status:             # <<<<<<<<<<<<<<
  *     PENDING = 0
@@ -1817,9 +1819,21 @@ enum __pyx_t_7loadgen_5_tape_Status {
   __pyx_e_7loadgen_5_tape_DONE = 2,
   __pyx_e_7loadgen_5_tape_FAILED = 3
 };
+
+/* "loadgen/_tape.pxd":11
+ *     FAILED = 3
+ * 
+ * cdef struct Apart:             # <<<<<<<<<<<<<<
+ *     int64_t gap
+ *     int64_t late
+*/
+struct __pyx_t_7loadgen_5_tape_Apart {
+  int64_t gap;
+  int64_t late;
+};
 struct __pyx_t_7loadgen_4_rng_Engine;
 
-/* "loadgen/_rng.pxd":4
+/* "loadgen/_rng.pxd":7
  * 
  * 
  * cdef struct Engine:             # <<<<<<<<<<<<<<
@@ -1845,11 +1859,11 @@ struct __pyx_t_3sut_6_fleet_Answer {
   int failed;
 };
 
-/* "loadgen/_tape.pxd":11
+/* "loadgen/_tape.pxd":16
  * 
  * 
  * cdef class Tape:             # <<<<<<<<<<<<<<
- *     cdef int64_t per_query, total, bound_ns, waits
+ *     cdef int64_t per_query, total, bound_ns, last_take
  *     cdef int64_t *scheduled
 */
 struct __pyx_obj_7loadgen_5_tape_Tape {
@@ -1858,24 +1872,26 @@ struct __pyx_obj_7loadgen_5_tape_Tape {
   int64_t per_query;
   int64_t total;
   int64_t bound_ns;
-  int64_t waits;
+  int64_t last_take;
   int64_t *scheduled;
-  int64_t *taken;
-  int64_t *completed;
-  int32_t *lateness;
-  uint8_t *status;
+  uint32_t *takes;
+  int64_t *answers;
+  int64_t *first_tokens;
+  int32_t *token_counts;
+  std::vector<struct __pyx_t_7loadgen_5_tape_Apart>  apart;
   std::atomic<int64_t>  done;
   std::atomic<int64_t>  failed;
   std::atomic<int64_t>  over_bound;
   std::atomic<int64_t>  repeated;
   std::atomic<int64_t>  unknown;
   PyObject *scheduled_ns;
-  PyObject *taken_ns;
-  PyObject *completed_ns;
-  PyObject *lateness_ns;
-  PyObject *statuses;
-  PyObject *responses;
+  PyObject *take_words;
+  PyObject *answer_words;
+  PyObject *first_token_ns;
+  PyObject *token_count;
   PyObject *logged;
+  PyObject *responses;
+  PyObject *first_responses;
 };
 
 
@@ -1930,7 +1946,7 @@ struct __pyx_obj_7loadgen_8_queries_Queries {
 };
 
 
-/* "loadgen/_queries.pxd":52
+/* "loadgen/_queries.pxd":53
  * 
  * 
  * cdef class Batch:             # <<<<<<<<<<<<<<
@@ -2051,20 +2067,23 @@ struct __pyx_memoryviewslice_obj {
 
 
 
-/* "loadgen/_tape.pxd":11
+/* "loadgen/_tape.pxd":16
  * 
  * 
  * cdef class Tape:             # <<<<<<<<<<<<<<
- *     cdef int64_t per_query, total, bound_ns, waits
+ *     cdef int64_t per_query, total, bound_ns, last_take
  *     cdef int64_t *scheduled
 */
 
 struct __pyx_vtabstruct_7loadgen_5_tape_Tape {
   PyObject *(*lengthen)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t, PyObject *);
-  void (*take)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t, int64_t, int64_t);
-  void (*wake)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t);
+  PyObject *(*_lengthen_tokens)(struct __pyx_obj_7loadgen_5_tape_Tape *, PyObject *, PyObject *);
+  void (*take)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t, int64_t, int64_t, int64_t);
   int64_t (*answer)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t, int64_t, uint8_t, int64_t);
-  PyObject *(*keep)(struct __pyx_obj_7loadgen_5_tape_Tape *, __Pyx_memviewslice, PyObject *);
+  void (*first_token)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t, int64_t, int64_t);
+  PyObject *(*count_tokens)(struct __pyx_obj_7loadgen_5_tape_Tape *, __Pyx_memviewslice, PyObject *);
+  PyObject *(*keep)(struct __pyx_obj_7loadgen_5_tape_Tape *, __Pyx_memviewslice, PyObject *, PyObject *);
+  PyObject *(*apart_takes)(struct __pyx_obj_7loadgen_5_tape_Tape *);
 };
 static struct __pyx_vtabstruct_7loadgen_5_tape_Tape *__pyx_vtabptr_7loadgen_5_tape_Tape;
 
@@ -2080,6 +2099,7 @@ static struct __pyx_vtabstruct_7loadgen_5_tape_Tape *__pyx_vtabptr_7loadgen_5_ta
 struct __pyx_vtabstruct_7loadgen_8_queries_Queries {
   int64_t (*claim)(struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t, int64_t, int64_t *);
   void (*finish)(struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t, int64_t, uint8_t, int64_t);
+  void (*begin)(struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t, int64_t, int64_t);
   int64_t (*next_due)(struct __pyx_obj_7loadgen_8_queries_Queries *);
   int64_t (*time_ns)(struct __pyx_obj_7loadgen_8_queries_Queries *);
   int64_t (*_take)(struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t, int64_t, int64_t *);
@@ -3001,6 +3021,11 @@ static void __Pyx_RaiseUnboundLocalError(const char *varname);
 /* DivInt[long].proto */
 static CYTHON_INLINE long __Pyx_div_long(long, long, int b_is_constant);
 
+/* WriteUnraisableException.proto */
+static void __Pyx_WriteUnraisable(const char *name, int clineno,
+                                  int lineno, const char *filename,
+                                  int full_traceback, int nogil);
+
 /* MoveIfSupported.proto */
 #if CYTHON_USE_CPP_STD_MOVE
   #include <utility>
@@ -3008,11 +3033,6 @@ static CYTHON_INLINE long __Pyx_div_long(long, long, int b_is_constant);
 #else
   #define __PYX_STD_MOVE_IF_SUPPORTED(x) x
 #endif
-
-/* WriteUnraisableException.proto */
-static void __Pyx_WriteUnraisable(const char *name, int clineno,
-                                  int lineno, const char *filename,
-                                  int full_traceback, int nogil);
 
 /* BufferIndexError.proto (used by BufferIndexErrorNogil) */
 static void __Pyx_RaiseBufferIndexError(int axis);
@@ -3144,6 +3164,9 @@ enum __Pyx_ImportType_CheckSize_3_3_1 {
 };
 static PyTypeObject *__Pyx_ImportType_3_3_1(PyObject* module, const char *module_name, const char *class_name, size_t size, size_t alignment, enum __Pyx_ImportType_CheckSize_3_3_1 check_size);
 #endif
+
+/* FunctionImport.proto */
+static int __Pyx_ImportFunction_3_3_1(PyObject *module, const char *funcname, void (**f)(void), const char *sig);
 
 /* dict_setdefault.proto (used by FetchCommonType) */
 static CYTHON_INLINE PyObject *__Pyx_PyDict_SetDefault(PyObject *d, PyObject *key, PyObject *default_value);
@@ -3481,6 +3504,9 @@ static PyObject *__Pyx_Object_VectorcallMethodKwds(PyObject *name, PyObject *con
 /* CIntToPy.proto */
 static CYTHON_INLINE PyObject* __Pyx_PyLong_From_int64_t(int64_t value);
 
+/* CIntFromPy.proto */
+static CYTHON_INLINE uint32_t __Pyx_PyLong_As_uint32_t(PyObject *);
+
 /* PyObjectCallMethod1.proto (used by UpdateUnpickledDict) */
 static CYTHON_INLINE PyObject* __Pyx_PyObject_CallMethod1(PyObject* obj, PyObject* method_name, PyObject* arg);
 
@@ -3635,6 +3661,9 @@ static PyObject *__pyx_f_3sut_6_fleet_5Fleet__draw(struct __pyx_obj_3sut_6_fleet
 /* Module declarations from "loadgen._tape" */
 
 /* Module declarations from "loadgen._rng" */
+static void (*__pyx_f_7loadgen_4_rng_refill)(struct __pyx_t_7loadgen_4_rng_Engine *); /*proto*/
+static CYTHON_INLINE uint32_t __pyx_f_7loadgen_4_rng_draw(struct __pyx_t_7loadgen_4_rng_Engine *); /*proto*/
+static CYTHON_INLINE double __pyx_f_7loadgen_4_rng_canonical(struct __pyx_t_7loadgen_4_rng_Engine *); /*proto*/
 
 /* Module declarations from "loadgen._traffic" */
 
@@ -3935,7 +3964,7 @@ namespace {
     PyObject *__pyx_slice[1];
     PyObject *__pyx_tuple[2];
     PyObject *__pyx_codeobj_tab[4];
-    PyObject *__pyx_string_tab[122];
+    PyObject *__pyx_string_tab[123];
     PyObject *__pyx_number_tab[4];
 /* #### Code section: module_state_contents ### */
 /* PyFrozenDict.module_state_decls */
@@ -4104,9 +4133,10 @@ static __pyx_mstatetype * const __pyx_mstate_global = &__pyx_mstate_global_stati
 #define __pyx_n_u_workers __pyx_string_tab[116]
 #define __pyx_n_u_x __pyx_string_tab[117]
 #define __pyx_n_b_O __pyx_string_tab[118]
-#define __pyx_kp_b_iso88591_Q __pyx_string_tab[119]
-#define __pyx_kp_b_iso88591_A_Kq_1_A_HF_G6_E_at1_U_1 __pyx_string_tab[120]
-#define __pyx_kp_b_iso88591_A_gYe1_1D_t2Zt7_xq_1AT_d_gYa_wj __pyx_string_tab[121]
+#define __pyx_kp_b_void_struct___pyx_t_7loadgen_4_r __pyx_string_tab[119]
+#define __pyx_kp_b_iso88591_Q __pyx_string_tab[120]
+#define __pyx_kp_b_iso88591_A_Kq_1_A_HF_G6_E_at1_U_1 __pyx_string_tab[121]
+#define __pyx_kp_b_iso88591_A_gYe1_1D_t2Zt7_xq_1AT_d_gYa_wj __pyx_string_tab[122]
 #define __pyx_int_0 __pyx_number_tab[0]
 #define __pyx_int_neg_1 __pyx_number_tab[1]
 #define __pyx_int_65536 __pyx_number_tab[2]
@@ -4145,7 +4175,7 @@ static CYTHON_SMALL_CODE int __pyx_m_clear(PyObject *m) {
   for (int i=0; i<1; ++i) { Py_CLEAR(clear_module_state->__pyx_slice[i]); }
   for (int i=0; i<2; ++i) { Py_CLEAR(clear_module_state->__pyx_tuple[i]); }
   for (int i=0; i<4; ++i) { Py_CLEAR(clear_module_state->__pyx_codeobj_tab[i]); }
-  for (int i=0; i<122; ++i) { Py_CLEAR(clear_module_state->__pyx_string_tab[i]); }
+  for (int i=0; i<123; ++i) { Py_CLEAR(clear_module_state->__pyx_string_tab[i]); }
   for (int i=0; i<4; ++i) { Py_CLEAR(clear_module_state->__pyx_number_tab[i]); }
 /* #### Code section: module_state_clear_contents ### */
 /* CommonTypesMetaclass.module_state_clear */
@@ -4189,7 +4219,7 @@ static CYTHON_SMALL_CODE int __pyx_m_traverse(PyObject *m, visitproc visit, void
   for (int i=0; i<1; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_slice[i]); }
   for (int i=0; i<2; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_tuple[i]); }
   for (int i=0; i<4; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_codeobj_tab[i]); }
-  for (int i=0; i<122; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_string_tab[i]); }
+  for (int i=0; i<123; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_string_tab[i]); }
   for (int i=0; i<4; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_number_tab[i]); }
 /* #### Code section: module_state_traverse_contents ### */
 /* CommonTypesMetaclass.module_state_traverse */
@@ -18376,6 +18406,368 @@ static PyObject *__pyx_unpickle_Enum__set_state(struct __pyx_MemviewEnum_obj *__
   return __pyx_r;
 }
 
+/* "loadgen/_rng.pxd":18
+ * 
+ * 
+ * cdef inline uint32_t draw(Engine* engine) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     """The next 32 random bits."""
+ *     if engine.position == 624:
+*/
+
+static CYTHON_INLINE uint32_t __pyx_f_7loadgen_4_rng_draw(struct __pyx_t_7loadgen_4_rng_Engine *__pyx_v_engine) {
+  uint32_t __pyx_v_bits;
+  uint32_t __pyx_r;
+  int __pyx_t_1;
+
+  /* "loadgen/_rng.pxd":20
+ * cdef inline uint32_t draw(Engine* engine) noexcept nogil:
+ *     """The next 32 random bits."""
+ *     if engine.position == 624:             # <<<<<<<<<<<<<<
+ *         refill(engine)
+ *     cdef uint32_t bits = engine.state[engine.position]
+*/
+  __pyx_t_1 = (__pyx_v_engine->position == 0x270);
+
+  if (__pyx_t_1) {
+
+
+    /* "loadgen/_rng.pxd":21
+ *     """The next 32 random bits."""
+ *     if engine.position == 624:
+ *         refill(engine)             # <<<<<<<<<<<<<<
+ *     cdef uint32_t bits = engine.state[engine.position]
+ *     engine.position += 1
+*/
+    __pyx_f_7loadgen_4_rng_refill(__pyx_v_engine);
+
+    /* "loadgen/_rng.pxd":20
+ * cdef inline uint32_t draw(Engine* engine) noexcept nogil:
+ *     """The next 32 random bits."""
+ *     if engine.position == 624:             # <<<<<<<<<<<<<<
+ *         refill(engine)
+ *     cdef uint32_t bits = engine.state[engine.position]
+*/
+  }
+
+  /* "loadgen/_rng.pxd":22
+ *     if engine.position == 624:
+ *         refill(engine)
+ *     cdef uint32_t bits = engine.state[engine.position]             # <<<<<<<<<<<<<<
+ *     engine.position += 1
+ *     bits ^= bits >> 11
+*/
+  __pyx_v_bits = (__pyx_v_engine->state[__pyx_v_engine->position]);
+
+  /* "loadgen/_rng.pxd":23
+ *         refill(engine)
+ *     cdef uint32_t bits = engine.state[engine.position]
+ *     engine.position += 1             # <<<<<<<<<<<<<<
+ *     bits ^= bits >> 11
+ *     bits ^= (bits << 7) & <uint32_t> 0x9D2C5680
+*/
+  __pyx_v_engine->position = (__pyx_v_engine->position + 1);
+
+  /* "loadgen/_rng.pxd":24
+ *     cdef uint32_t bits = engine.state[engine.position]
+ *     engine.position += 1
+ *     bits ^= bits >> 11             # <<<<<<<<<<<<<<
+ *     bits ^= (bits << 7) & <uint32_t> 0x9D2C5680
+ *     bits ^= (bits << 15) & <uint32_t> 0xEFC60000
+*/
+  __pyx_v_bits = (__pyx_v_bits ^ (__pyx_v_bits >> 11));
+
+  /* "loadgen/_rng.pxd":25
+ *     engine.position += 1
+ *     bits ^= bits >> 11
+ *     bits ^= (bits << 7) & <uint32_t> 0x9D2C5680             # <<<<<<<<<<<<<<
+ *     bits ^= (bits << 15) & <uint32_t> 0xEFC60000
+ *     return bits ^ (bits >> 18)
+*/
+  __pyx_v_bits = (__pyx_v_bits ^ ((__pyx_v_bits << 7) & ((uint32_t)0x9D2C5680)));
+
+  /* "loadgen/_rng.pxd":26
+ *     bits ^= bits >> 11
+ *     bits ^= (bits << 7) & <uint32_t> 0x9D2C5680
+ *     bits ^= (bits << 15) & <uint32_t> 0xEFC60000             # <<<<<<<<<<<<<<
+ *     return bits ^ (bits >> 18)
+ * 
+*/
+  __pyx_v_bits = (__pyx_v_bits ^ ((__pyx_v_bits << 15) & ((uint32_t)0xEFC60000)));
+
+  /* "loadgen/_rng.pxd":27
+ *     bits ^= (bits << 7) & <uint32_t> 0x9D2C5680
+ *     bits ^= (bits << 15) & <uint32_t> 0xEFC60000
+ *     return bits ^ (bits >> 18)             # <<<<<<<<<<<<<<
+ * 
+ * 
+*/
+  {
+
+    __pyx_r = (__pyx_v_bits ^ (__pyx_v_bits >> 18));
+  }
+  goto __pyx_L0;
+
+  /* "loadgen/_rng.pxd":18
+ * 
+ * 
+ * cdef inline uint32_t draw(Engine* engine) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     """The next 32 random bits."""
+ *     if engine.position == 624:
+*/
+
+  /* function exit code */
+  __pyx_L0:;
+
+  return __pyx_r;
+}
+
+/* "loadgen/_rng.pxd":30
+ * 
+ * 
+ * cdef inline uint32_t below(Engine* engine, uint32_t bound) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     """A uniform integer in [0, bound), by Lemire's multiplication with rejection."""
+ *     cdef uint64_t product = <uint64_t> draw(engine) * bound
+*/
+
+static CYTHON_INLINE uint32_t __pyx_f_7loadgen_4_rng_below(struct __pyx_t_7loadgen_4_rng_Engine *__pyx_v_engine, uint32_t __pyx_v_bound) {
+  uint64_t __pyx_v_product;
+  uint32_t __pyx_v_rejected;
+  uint32_t __pyx_r;
+  int __pyx_t_1;
+  uint32_t __pyx_t_2;
+  int __pyx_lineno = 0;
+  const char *__pyx_filename = NULL;
+  int __pyx_clineno = 0;
+  PyGILState_STATE __pyx_gilstate_save;
+
+  /* "loadgen/_rng.pxd":32
+ * cdef inline uint32_t below(Engine* engine, uint32_t bound) noexcept nogil:
+ *     """A uniform integer in [0, bound), by Lemire's multiplication with rejection."""
+ *     cdef uint64_t product = <uint64_t> draw(engine) * bound             # <<<<<<<<<<<<<<
+ *     cdef uint32_t rejected
+ *     if <uint32_t> product < bound:
+*/
+  __pyx_v_product = (((uint64_t)__pyx_f_7loadgen_4_rng_draw(__pyx_v_engine)) * __pyx_v_bound);
+
+  /* "loadgen/_rng.pxd":34
+ *     cdef uint64_t product = <uint64_t> draw(engine) * bound
+ *     cdef uint32_t rejected
+ *     if <uint32_t> product < bound:             # <<<<<<<<<<<<<<
+ *         rejected = (<uint32_t> 0 - bound) % bound
+ *         while <uint32_t> product < rejected:
+*/
+  __pyx_t_1 = (((uint32_t)__pyx_v_product) < __pyx_v_bound);
+
+  if (__pyx_t_1) {
+
+
+    /* "loadgen/_rng.pxd":35
+ *     cdef uint32_t rejected
+ *     if <uint32_t> product < bound:
+ *         rejected = (<uint32_t> 0 - bound) % bound             # <<<<<<<<<<<<<<
+ *         while <uint32_t> product < rejected:
+ *             product = <uint64_t> draw(engine) * bound
+*/
+    __pyx_t_2 = (((uint32_t)0) - __pyx_v_bound);
+
+    if (unlikely(__pyx_v_bound == 0)) {
+      PyGILState_STATE __pyx_gilstate_save = __Pyx_PyGILState_Ensure();
+      PyErr_SetString(PyExc_ZeroDivisionError, "integer division or modulo by zero");
+      __Pyx_PyGILState_Release(__pyx_gilstate_save);
+      __PYX_ERR(2, 35, __pyx_L1_error)
+    }
+    __pyx_v_rejected = (__pyx_t_2 % __pyx_v_bound);
+
+
+    /* "loadgen/_rng.pxd":36
+ *     if <uint32_t> product < bound:
+ *         rejected = (<uint32_t> 0 - bound) % bound
+ *         while <uint32_t> product < rejected:             # <<<<<<<<<<<<<<
+ *             product = <uint64_t> draw(engine) * bound
+ *     return <uint32_t> (product >> 32)
+*/
+    while (1) {
+      __pyx_t_1 = (((uint32_t)__pyx_v_product) < __pyx_v_rejected);
+
+
+      if (!__pyx_t_1) break;
+
+      /* "loadgen/_rng.pxd":37
+ *         rejected = (<uint32_t> 0 - bound) % bound
+ *         while <uint32_t> product < rejected:
+ *             product = <uint64_t> draw(engine) * bound             # <<<<<<<<<<<<<<
+ *     return <uint32_t> (product >> 32)
+ * 
+*/
+      __pyx_v_product = (((uint64_t)__pyx_f_7loadgen_4_rng_draw(__pyx_v_engine)) * __pyx_v_bound);
+    }
+
+    /* "loadgen/_rng.pxd":34
+ *     cdef uint64_t product = <uint64_t> draw(engine) * bound
+ *     cdef uint32_t rejected
+ *     if <uint32_t> product < bound:             # <<<<<<<<<<<<<<
+ *         rejected = (<uint32_t> 0 - bound) % bound
+ *         while <uint32_t> product < rejected:
+*/
+  }
+
+  /* "loadgen/_rng.pxd":38
+ *         while <uint32_t> product < rejected:
+ *             product = <uint64_t> draw(engine) * bound
+ *     return <uint32_t> (product >> 32)             # <<<<<<<<<<<<<<
+ * 
+ * 
+*/
+  {
+
+    __pyx_r = ((uint32_t)(__pyx_v_product >> 32));
+  }
+  goto __pyx_L0;
+
+  /* "loadgen/_rng.pxd":30
+ * 
+ * 
+ * cdef inline uint32_t below(Engine* engine, uint32_t bound) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     """A uniform integer in [0, bound), by Lemire's multiplication with rejection."""
+ *     cdef uint64_t product = <uint64_t> draw(engine) * bound
+*/
+
+  /* function exit code */
+  __pyx_L1_error:;
+  __pyx_gilstate_save = __Pyx_PyGILState_Ensure();
+  __Pyx_WriteUnraisable("loadgen._rng.below", __pyx_clineno, __pyx_lineno, __pyx_filename, 1, 0);
+  __pyx_r = 0;
+  __Pyx_PyGILState_Release(__pyx_gilstate_save);
+  __pyx_L0:;
+
+
+  return __pyx_r;
+}
+
+/* "loadgen/_rng.pxd":41
+ * 
+ * 
+ * cdef inline double canonical(Engine* engine) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     """A uniform double in [0, 1) from two draws, the lower word first."""
+ *     cdef double low = draw(engine)
+*/
+
+static CYTHON_INLINE double __pyx_f_7loadgen_4_rng_canonical(struct __pyx_t_7loadgen_4_rng_Engine *__pyx_v_engine) {
+  double __pyx_v_low;
+  double __pyx_v_value;
+  double __pyx_r;
+  double __pyx_t_1;
+  int __pyx_t_2;
+
+  /* "loadgen/_rng.pxd":43
+ * cdef inline double canonical(Engine* engine) noexcept nogil:
+ *     """A uniform double in [0, 1) from two draws, the lower word first."""
+ *     cdef double low = draw(engine)             # <<<<<<<<<<<<<<
+ *     cdef double value = (low + draw(engine) * 4294967296.0) / 18446744073709551616.0
+ *     return value if value < 1.0 else 0.99999999999999988898
+*/
+  __pyx_v_low = __pyx_f_7loadgen_4_rng_draw(__pyx_v_engine);
+
+  /* "loadgen/_rng.pxd":44
+ *     """A uniform double in [0, 1) from two draws, the lower word first."""
+ *     cdef double low = draw(engine)
+ *     cdef double value = (low + draw(engine) * 4294967296.0) / 18446744073709551616.0             # <<<<<<<<<<<<<<
+ *     return value if value < 1.0 else 0.99999999999999988898
+ * 
+*/
+  __pyx_v_value = ((__pyx_v_low + (__pyx_f_7loadgen_4_rng_draw(__pyx_v_engine) * 4294967296.0)) / 18446744073709551616.0);
+
+  /* "loadgen/_rng.pxd":45
+ *     cdef double low = draw(engine)
+ *     cdef double value = (low + draw(engine) * 4294967296.0) / 18446744073709551616.0
+ *     return value if value < 1.0 else 0.99999999999999988898             # <<<<<<<<<<<<<<
+ * 
+ * 
+*/
+  __pyx_t_2 = (__pyx_v_value < 1.0);
+
+  if (__pyx_t_2) {
+
+    __pyx_t_1 = __pyx_v_value;
+  } else {
+
+    __pyx_t_1 = 0.99999999999999988898;
+  }
+
+  {
+    __pyx_r = __pyx_t_1;
+  }
+  goto __pyx_L0;
+
+  /* "loadgen/_rng.pxd":41
+ * 
+ * 
+ * cdef inline double canonical(Engine* engine) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     """A uniform double in [0, 1) from two draws, the lower word first."""
+ *     cdef double low = draw(engine)
+*/
+
+  /* function exit code */
+  __pyx_L0:;
+
+
+  return __pyx_r;
+}
+
+/* "loadgen/_rng.pxd":48
+ * 
+ * 
+ * cdef inline double exponential(Engine* engine, double rate) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     """An exponential interval with mean 1 / rate."""
+ *     return -log(1.0 - canonical(engine)) / rate
+*/
+
+static CYTHON_INLINE double __pyx_f_7loadgen_4_rng_exponential(struct __pyx_t_7loadgen_4_rng_Engine *__pyx_v_engine, double __pyx_v_rate) {
+  double __pyx_r;
+  double __pyx_t_1;
+  int __pyx_lineno = 0;
+  const char *__pyx_filename = NULL;
+  int __pyx_clineno = 0;
+  PyGILState_STATE __pyx_gilstate_save;
+
+  /* "loadgen/_rng.pxd":50
+ * cdef inline double exponential(Engine* engine, double rate) noexcept nogil:
+ *     """An exponential interval with mean 1 / rate."""
+ *     return -log(1.0 - canonical(engine)) / rate             # <<<<<<<<<<<<<<
+*/
+  __pyx_t_1 = (-log((1.0 - __pyx_f_7loadgen_4_rng_canonical(__pyx_v_engine))));
+
+  if (unlikely(__pyx_v_rate == 0)) {
+    PyGILState_STATE __pyx_gilstate_save = __Pyx_PyGILState_Ensure();
+    PyErr_SetString(PyExc_ZeroDivisionError, "float division");
+    __Pyx_PyGILState_Release(__pyx_gilstate_save);
+    __PYX_ERR(2, 50, __pyx_L1_error)
+  }
+  {
+
+    __pyx_r = (__pyx_t_1 / __pyx_v_rate);
+  }
+
+  goto __pyx_L0;
+
+  /* "loadgen/_rng.pxd":48
+ * 
+ * 
+ * cdef inline double exponential(Engine* engine, double rate) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     """An exponential interval with mean 1 / rate."""
+ *     return -log(1.0 - canonical(engine)) / rate
+*/
+
+  /* function exit code */
+  __pyx_L1_error:;
+  __pyx_gilstate_save = __Pyx_PyGILState_Ensure();
+  __Pyx_WriteUnraisable("loadgen._rng.exponential", __pyx_clineno, __pyx_lineno, __pyx_filename, 1, 0);
+  __pyx_r = 0;
+  __Pyx_PyGILState_Release(__pyx_gilstate_save);
+  __pyx_L0:;
+  return __pyx_r;
+}
+
 /* "sut/_fleet.pyx":45
  *     cdef vector[int64_t] unused
  * 
@@ -21826,7 +22218,7 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   CYTHON_UNUSED_VAR(__pyx_mstate);
   __Pyx_RefNannySetupContext("__Pyx_modinit_Type_import_code", 0);
   /*--- Type import code ---*/
-  __pyx_t_1 = PyImport_ImportModule("loadgen._tape"); if (unlikely(!__pyx_t_1)) __PYX_ERR(2, 11, __pyx_L1_error)
+  __pyx_t_1 = PyImport_ImportModule("loadgen._tape"); if (unlikely(!__pyx_t_1)) __PYX_ERR(3, 16, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_mstate->__pyx_ptype_7loadgen_5_tape_Tape = __Pyx_ImportType_3_3_1(__pyx_t_1, "loadgen._tape", "Tape",
   #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
@@ -21836,10 +22228,10 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   #else
   sizeof(struct __pyx_obj_7loadgen_5_tape_Tape), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_7loadgen_5_tape_Tape),
   #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_7loadgen_5_tape_Tape) __PYX_ERR(2, 11, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_7loadgen_5_tape_Tape, (void**)&__pyx_vtabptr_7loadgen_5_tape_Tape) != 1)) __PYX_ERR(2, 11, __pyx_L1_error)
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_7loadgen_5_tape_Tape) __PYX_ERR(3, 16, __pyx_L1_error)
+  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_7loadgen_5_tape_Tape, (void**)&__pyx_vtabptr_7loadgen_5_tape_Tape) != 1)) __PYX_ERR(3, 16, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_t_1 = PyImport_ImportModule("loadgen._traffic"); if (unlikely(!__pyx_t_1)) __PYX_ERR(3, 4, __pyx_L1_error)
+  __pyx_t_1 = PyImport_ImportModule("loadgen._traffic"); if (unlikely(!__pyx_t_1)) __PYX_ERR(4, 4, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_mstate->__pyx_ptype_7loadgen_8_traffic_Traffic = __Pyx_ImportType_3_3_1(__pyx_t_1, "loadgen._traffic", "Traffic",
   #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
@@ -21849,9 +22241,9 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   #else
   sizeof(struct __pyx_obj_7loadgen_8_traffic_Traffic), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_7loadgen_8_traffic_Traffic),
   #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_7loadgen_8_traffic_Traffic) __PYX_ERR(3, 4, __pyx_L1_error)
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_7loadgen_8_traffic_Traffic) __PYX_ERR(4, 4, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_t_1 = PyImport_ImportModule("loadgen._queries"); if (unlikely(!__pyx_t_1)) __PYX_ERR(4, 21, __pyx_L1_error)
+  __pyx_t_1 = PyImport_ImportModule("loadgen._queries"); if (unlikely(!__pyx_t_1)) __PYX_ERR(5, 21, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_mstate->__pyx_ptype_7loadgen_8_queries_Queries = __Pyx_ImportType_3_3_1(__pyx_t_1, "loadgen._queries", "Queries",
   #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
@@ -21861,8 +22253,8 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   #else
   sizeof(struct __pyx_obj_7loadgen_8_queries_Queries), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_7loadgen_8_queries_Queries),
   #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_7loadgen_8_queries_Queries) __PYX_ERR(4, 21, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_7loadgen_8_queries_Queries, (void**)&__pyx_vtabptr_7loadgen_8_queries_Queries) != 1)) __PYX_ERR(4, 21, __pyx_L1_error)
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_7loadgen_8_queries_Queries) __PYX_ERR(5, 21, __pyx_L1_error)
+  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_7loadgen_8_queries_Queries, (void**)&__pyx_vtabptr_7loadgen_8_queries_Queries) != 1)) __PYX_ERR(5, 21, __pyx_L1_error)
   __pyx_mstate->__pyx_ptype_7loadgen_8_queries_Batch = __Pyx_ImportType_3_3_1(__pyx_t_1, "loadgen._queries", "Batch",
   #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
   sizeof(struct __pyx_obj_7loadgen_8_queries_Batch), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_7loadgen_8_queries_Batch),
@@ -21871,7 +22263,7 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   #else
   sizeof(struct __pyx_obj_7loadgen_8_queries_Batch), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_7loadgen_8_queries_Batch),
   #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_7loadgen_8_queries_Batch) __PYX_ERR(4, 52, __pyx_L1_error)
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_7loadgen_8_queries_Batch) __PYX_ERR(5, 53, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
   __Pyx_RefNannyFinishContext();
   return 0;
@@ -21892,11 +22284,39 @@ static int __Pyx_modinit_Variable_import_code(__pyx_mstatetype *__pyx_mstate) {
 
 static int __Pyx_modinit_Function_import_code(__pyx_mstatetype *__pyx_mstate) {
   __Pyx_RefNannyDeclarations
+  PyObject *__pyx_t_1 = NULL;
+  int __pyx_lineno = 0;
+  const char *__pyx_filename = NULL;
+  int __pyx_clineno = 0;
   CYTHON_UNUSED_VAR(__pyx_mstate);
   __Pyx_RefNannySetupContext("__Pyx_modinit_Function_import_code", 0);
   /*--- Function import code ---*/
+  {
+    __pyx_t_1 = PyImport_ImportModule("loadgen._rng"); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 1, __pyx_L1_error)
+    __Pyx_GOTREF(__pyx_t_1);
+    const char * __pyx_import_signature = __Pyx_PyBytes_AsString(__pyx_mstate_global->__pyx_kp_b_void_struct___pyx_t_7loadgen_4_r);
+    #if !CYTHON_ASSUME_SAFE_MACROS
+    if (unlikely(!__pyx_import_signature)) __PYX_ERR(0, 1, __pyx_L1_error)
+    #endif
+    const char * __pyx_import_name = __pyx_import_signature + 46;
+    void (**const __pyx_import_pointers[])(void) = {(void (**)(void))&__pyx_f_7loadgen_4_rng_refill, (void (**)(void)) NULL};
+    void (**const *__pyx_import_pointer)(void) = __pyx_import_pointers;
+    const char *__pyx_import_current_signature = __pyx_import_signature;
+    while (*__pyx_import_pointer) {
+      if (__Pyx_ImportFunction_3_3_1(__pyx_t_1, __pyx_import_name, *__pyx_import_pointer, __pyx_import_current_signature) < (0)) __PYX_ERR(0, 1, __pyx_L1_error)
+      ++__pyx_import_pointer;
+      __pyx_import_name = strchr(__pyx_import_name, '\0') + 1;
+      __pyx_import_signature = strchr(__pyx_import_signature, '\0') + 1;
+      if (*__pyx_import_signature != '\0') __pyx_import_current_signature = __pyx_import_signature;
+    }
+    __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
+  }
   __Pyx_RefNannyFinishContext();
   return 0;
+  __pyx_L1_error:;
+  __Pyx_XDECREF(__pyx_t_1);
+  __Pyx_RefNannyFinishContext();
+  return -1;
 }
 
 #if CYTHON_PEP489_MULTI_PHASE_INIT
@@ -22186,7 +22606,7 @@ __Pyx_RefNannySetupContext("PyInit__fleet", 0);
   if (unlikely((__Pyx_modinit_Exttype___pyx_memoryviewslice_obj(__pyx_mstate) < 0))) __PYX_ERR(0, 1, __pyx_L1_error)
   if (unlikely((__Pyx_modinit_Type_import_code(__pyx_mstate) < 0))) __PYX_ERR(0, 1, __pyx_L1_error)
   (void)__Pyx_modinit_Variable_import_code(__pyx_mstate);
-  (void)__Pyx_modinit_Function_import_code(__pyx_mstate);
+  if (unlikely((__Pyx_modinit_Function_import_code(__pyx_mstate) < 0))) __PYX_ERR(0, 1, __pyx_L1_error)
   if (__Pyx_InitAfterSharedUtility() < (0)) __PYX_ERR(0, 1, __pyx_L1_error)
   /*--- Execution code ---*/
 
@@ -22923,30 +23343,30 @@ static int __Pyx_InitConstants(__pyx_mstatetype *__pyx_mstate) {
   CYTHON_UNUSED_VAR(__pyx_mstate);
   {
     const struct { const unsigned int length: 8; } str_length_index[] = {{6},{8},{15},{1},{2},{15},{23},{25},{32},{20},{22},{1},{1},{37},{45},{22},{179},{8},{15},{7},{6},{2},{9},{50},{73},{14},{30},{37},{5},{5},{8},{5},{23},{25},{13},{11},{8},{15},{1},{20},{12},{9},{17},{8},{8},{12},{10},{8},{10},{8},{7},{14},{11},{10},{19},{14},{12},{10},{17},{13},{12},{12},{19},{8},{13},{3},{7},{15},{8},{18},{4},{5},{1},{7},{18},{5},{5},{15},{15},{10},{6},{9},{5},{5},{6},{7},{2},{5},{5},{8},{7},{4},{4},{4},{10},{3},{4},{3},{7},{8},{5},{4},{10},{10},{5},{4},{5},{4},{4},{6},{10},{6},{8},{6},{6},{7},{7},{1}};
-    const struct { const unsigned int length: 7; } bytes_length_index[] = {{1},{9},{72},{118}};
+    const struct { const unsigned int length: 7; } bytes_length_index[] = {{1},{52},{9},{72},{118}};
     #ifndef CYTHON_COMPRESS_STRINGS
       #define CYTHON_COMPRESS_STRINGS 90
     #endif
-    #if (CYTHON_COMPRESS_STRINGS) == 1 /* compression: zlib (1018 bytes) */
-static const char cstring[] = "x\332}T\315o\0345\024\247\010h@+H \021\240^\034\024\264T$\003A\025_\212\202\226m\002Q\241M) \225\213\345\261\337\314\272\361\330\263\376\330\354r\3121\3079\316q\217{\3541\307\0369\366\270\307\376\t\374\t<\317\354\246\241E\2144\2367~\037\376\371\367>\010\363\344\36311\351#\340~\377\023o\001HfY^\200\3667\223o\311\336\317P\030;\371]\302)1\031\331\343F{\231\007\023\034aZ\020!m\364{q[\352\245\302y+\005\210+\306\304\330\377\325\377{\357\322r\377\273>\323\332x\302\234\223\271&\336\020\013L\354\030\255&\244h@\216\020\344\221\0361%\005)\214\200m\002\343\022}1T\227w\343\271\335\314Xo\231\356n\223\034C-\215\335\200\225\200G\0216\226\216\3345\036\210\037 1\375\211\037\030MpO\200\222)X\346\001O\213\3700\252\215F\232\034\037\034\357\334\372\372V\203\326B\244\321\021\027R\256\020(\270HZ\032\244\362\030\335OJp\t9\312\310\304\004\242\001q\341-J\264\273\352\340\007\240\211\003\037\005\322m\356\314\2744\232\242\273\324ywA\223\034A\364>d\312A\302\204\240h\007\334(\025uF\273\204\245\\H\307R\005\240\343\232s\351ZIh\203\027\312XP\236PjA\004\016\224\022\021\232\210\332\350\035\274\340H2\205Z.\265\364\224:PY\222\251\t\002\330n\345X(\274\315H\212\222\321#\260\276\275\021#\307-qmU\021$\235\224\222\237(\364v\301\177F3\304\344\223r2\016\r\236\306G)\303\221^\302\254e\023\"\230g\311\177h\333LE\252\333\"qI\357A\377\350\350\373\237\356\365\357\034(%K\047\335a\214\336,\311\345\355x\003\210\322\3456\362\353\220\326\027\025L\214\230\346\320\376X@\253\0070\014\200[\261\001\222\347\275@)=\236\214\361\275\215\225@\357\302\330\377\002\031\245\213l!\233\310\\\314\347s!\007/=\024qCD\037|\262\240y\374\346K0\370\310\242\304\022\215R\301\244n\276F\004\325\3504+\332os>E\376(\037\000?q\241h\377\026Q\242\030k\255\225\202n\270\007z\240\227v#\037\211\2151\206\201\251e\330e!\274D\332\345\006\214\343\017\262r\t\305]\201\376\022\247\224zp\361.\322Qn\254\t\330\004\200e\271`y\231T\232\206,\303\336\322\356\024\360 \346&\232K\223\\z\270\2249H!\227\232\363Att\034+\t(\322\203\275\314!e\374\204\233\240\275\2602k\027Z\202""\225\006{\302\211\206\010\004\320\326\"(V:\210\nL*\216\010@N\232\266\006k\215\315\024\313\035Vk\301\374bPH\201\003\010\3061s\256]\376\004\0346q\322\304\t\023i\300\001Uh\360\247\306\236`X<\246D<\245)\261n\254\004g\021\270\303a\321TSl\035\007v$\221L\215\335\356\027m\330\224u\214\215\004Zd\021J\347\r\2766\3404\tX\260M\307`&14^T*\364\016%6\t\340\000\013\340N\0316)\362\207\030\300\272\361\275\263k\363\327\336:\377\264\272\177\326{\266\3229\277S\r\347+\235\247\235\217\2467g\273\215\264\365tk\357\242\207\342\371\217\325a\275\031\205\037\252/\353\265(\034T\033\025\253|\275;\357\254V\257W\277\325\233\365\356Y\357\3577^y\373\235y\347\335j\253\312\353\207S\300@\2537\352\335\372\366\364\372\324\317\276\230\375\361\330_|\365\344\343\047\343\277\206\255\242W\377:\335\230\212\331\326,\177\374\360\202\315W\337\257N\353G\263Wg\233\363\365\033\365\376lm\276\2761_}\257\372\246\356\327\303\371\372\007\365\312\364\332\364\303\331\3463\024\257\327\303\351\233\263\265\177\000\370\003\221\352";
-    PyObject *data = __Pyx_DecompressString(cstring, 1018, 1);
+    #if (CYTHON_COMPRESS_STRINGS) == 1 /* compression: zlib (1051 bytes) */
+static const char cstring[] = "x\332}T\317o\0345\024n\021\320\200\"H \021\240^\034\024\264\r$\003A\021\005\024\005\2054\201\250\320\006\nH\345by\3547\263n<\366\254\177lv9\345\230\343\034\347\270\307=\366\230c\217\034{\334c\377\004\376\004\236gv\267\241E\035i<o\374\374\236?\177\376\336#\314\223/\006\304\244\217\200\373\275[\336\002\220\314\262\274\000\3557\222o\311\356\317P\030;\374C\302\0311\031\331\345F{\231\007\023\034aZ\020!m\214{qZ\352\231\303y+\005\210+\213\211\261\257\364\377wn\276r\357\273\003\246\265\361\2049\047sM\274!\026\230\3302Z\rI\321\200\354#\310c\335gJ\nR\030\001\233\004\006%\306b\252\016\357\304};\231\261\3362\335\331$9\246\232-v]V\002nE\330@:r\317x \276\213\304\034\014}\327h\202s\002\224L\3012\017\270[\304\207Ym\\\244\311\311\341\311\326\316\327;\rZ\013\221FG\\H\271B\240\340\"ii\220\312cv?,\301%\3448#C\023\210\006\304\205\247(q\335\325\000\337\005M\034\370h\220Nsf\346\245\321\024\303\245\316;S\232d\037b\364\021S\016\022&\004\305u\300\215R\321g\264KX\312\205t,U\000:\2169\227\256\265\2046x\240\214\005\345\t\245\026D\340@)\021\241\311\250\215\336\302\003\366%S\350\345RKO\251\003\225%\231\032\"\200\315\326\216B\341\355\215\244h\031\335\007\353\333\0231r\322\022\327\252\212 \351\244\224\374Ta\264\013\376s\232!&\237\224\303Ah\36041J\031\216\364\022f-\033\022\301<K\376\307\333\336T\244\272\025\211K\366\037\034\034\037\177\377\323\375\203\273\207J\311\322Iw\024\2637C2?\035o\000Q:\233F~\035\322\372\242\203\211>\323\034\332\037\013\270\352\001\364\002\340T,\200\344y-PJO\206\003|\357\240\022\350=\030\370_!\243tz[\310&2\027\357\363\271\221\203\227\036\2128!b\014>Y\320<~\363\031\030|dQ\242D\243U0\251\233\257\021A5>\315\212\366\333\354O\221?\312\273\300O](\332\277i\226hF\255\265V\320\r\367@\017\365l]\337Gbc\216^`j\226v&\204\227H\233O\300 \376 +s(\356\n\364\2278\245\324\203\213g\221\216rcM\300\"\000\224\345\224\345\331\245\3224d\031\326\226vg\200\03317\324\\\232d\036\341R\346 \205\\j\316\2731\320qT\022P\244\007k\231C\312\370)7A{ae\326\016\264\004+\r\326\204\023\r\021\010\240\325\"(V:\210\016""\274Tl\021\200\2344e\r\326\032\233)\226;Tk\301\374\264QH\201\r\010\006\361\346\\;\374\005\330lb\247\211\035&\322\200\r\252\320\340\317\214=\305\264\270M\211xJS\242n\254\004g\021\270\303f\321\250)\226\216\003\333\227H\246\306j\367\3232ld\035s#\201\026Y\204\322y\203\257\r\330M\002\n\266\251\030\274IL\215\007\225\n\243C\211E\002\330\300\002\2703\206E\212\374!\006\260np\277o\260\253\335j\343\311T\020\364\2662L\344\240\351\016\265:G9 \243@>\335\270f!\223J\235_\237\274\376\366\305g\325/\347\373\317\026\026/\356V\275\311\302\342\323\305\217G\033\343\355\306Z\177\272\276{\271\217\346\305\217\325Q\275\026\215\037\252\257\352\345h\034V\253\025\253|\275=Y\\\252\336\250~\257\327\352\355\363\375\177\336\274\366\316\273\223\305\367\252\365*\257\037\216\000\023-\335\254\267\353;\243\033#?\376r\374\347c\177y\373\311\047O\006\177\367Z\307~\375\333hu$\306\353\343\374\361\303K6Y\372\240:\253\037\215_\033\257MVn\326{\343\345\311\312\352d\351\375\352\233\372\240\356MV>\254\027F\327G\037\215\327\236\241y\243\356\215\336\032/\377\013\253\177\244\352";
+    PyObject *data = __Pyx_DecompressString(cstring, 1051, 1);
     #define __Pyx_DecompressString_LZSS_UNUSED
     if (unlikely(!data)) __PYX_ERR(0, 1, __pyx_L1_error)
     const char* const bytes = __Pyx_PyBytes_AsString(data);
     #if !CYTHON_ASSUME_SAFE_MACROS
     if (likely(bytes)); else { Py_DECREF(data); __PYX_ERR(0, 1, __pyx_L1_error) }
     #endif
-    #elif (CYTHON_COMPRESS_STRINGS) > 0 && (CYTHON_COMPRESS_STRINGS) <= 90 /* compression: lzss (1344 bytes) */
-static const char cstring[] = "\377 at 0x o\377bject>(t\377ree frag\377ment).: \377<MemoryV\377iew of <\377contiguo\377us and d\263ir4\001\007\rin\021\005s\277trided\"\010 7or \004\031><(\tA\006\377>?Cannot\377 assign \377to read-\277only m\240\002v\376\242\000Invalid\377 mode, esxp\324\000|\000\047c\047t\001\377\047fortran\317\047, gH\000%\005sh\367ape\222\000 axi\377s Note t\375h\226 Cython\375 \021\000delibe\317ratek\000\320\001ct\373er!\001n PEPo-484\212\"re\303!\177s subcl\246\000\373es\261!built\375i\260\000ypes. \377If you n\311e\224 \303\000p\316\000%\tth\277en set\200\000e\373 \047\357\002ation\377_typing\047\366\355$iv\242\000o Fa\377lse.add_>\231 ecoll\305@+\000\377s.abcdis\277ableen\002\001g\367cis\004\003dno \377default \377__reduce\337__ duM\002no{n-\262@vial\033\000\377cinit__s\177elf.fly~\000\351,\006\003\245ac\214Cbe \336\224`vert\314\003a \351P\263#\320c \362  pi\367ckl\274\000sut/\373_f\221\000t.pyx\371u\225\002\310Aalloc\376\334  array \037data.\013\020\244C\366a\376\323cs.ASCII\377BLOCKEll?ipsisFZ\001\000\0025.\325\006c\305B__\017\005\335 \353st\313@_\013\013advoance7\003re\203@\237Seque\020\000\375\204\001.~\202\205\007___Pyx\001\000\377Dict_Nex?tRef__\247D\313 \343__\374B%\000\002\004get/item\r\001d0\001?\000\017func\035\001\030\000\207\003S\000\337impor\356 __\357main;\001mod\273ulM\002nam\002\003e\371wT\001\275 _chec\007ksuT\000\n\001?\004\025\001\252`\354\321@\037\001un\367\"e_E\315n \005vt\223a\230\001qu\303alO\005\201e\244.\233fex\036\314\001set_\203\005\277&\216 \276\303.__tes\310\001i\377s_corout?ineabc\337$\353E\377_buffera\377nswereda\177syncio.)\006\377sbasebeg\337incch\233Asc\366\307`e_\234 trac\377ebackcou\277ntdrif\000\002t\377_period_\307nsd\204\"~\000\334\210\003el\317apse\025\001\322@od\363ee\221 \322\206\002erro\377rflagsfo\357rmat\242\207\004idi\257ndex\266As\000\002i\037zemem\346\207\001\336\207\001\216A\377ndimnetw\367orkm\000objp\356\215\000pop\265`rie\033sr\266\000st\\\000\312a\303\205\001\177service\231\000\247set\200\206\004\374\207\002sY\000s\357tar""t,\000pst\375o\001\000ructsu\303t.\254\205\003\307@\350\000\346\000il\376\327\000updatev\377alueswai\372\221@s\200\001ersxO\377\200\001\330\004\n\210+\220\377Q\200A\340\010\014\210K\377\220q\330\010\014\320\014\"\357\240)\2501\005\002$\320$\367<\270A\022\000\210H\220F\373\230!\005\001G\2206\230\021\376\016\001E\220\025\220a\220t\377\2301\330\014\020\220\005\220\377U\230!\2301\200A\360\377\006\000\016\017\330\014\022\220\177$\220g\230Y\240eF\000\377\020\033\2301\230D\240\007\377\240t\2502\250Z\260t\377\2707\300%\300x\310q\375\330\024\002A\230T\240\025\240\377d\250$\250g\260Y\270\377a\330\020\027\220w\230j\377\250\002\250!\330\024\033\230\377>\250\021\330\024\025\330\020\377\023\2209\230C\230q\330\377\024\030\230\010\240\001\240\031\367\250!\340\010\000\007\230q\240\007\t\250\021";
-    PyObject *data = __Pyx_DecompressString_LZSS(cstring, 1344, 1693);
+    #elif (CYTHON_COMPRESS_STRINGS) > 0 && (CYTHON_COMPRESS_STRINGS) <= 90 /* compression: lzss (1394 bytes) */
+static const char cstring[] = "\377 at 0x o\377bject>(t\377ree frag\377ment).: \377<MemoryV\377iew of <\377contiguo\377us and d\263ir4\001\007\rin\021\005s\277trided\"\010 7or \004\031><(\tA\006\377>?Cannot\377 assign \377to read-\277only m\240\002v\376\242\000Invalid\377 mode, esxp\324\000|\000\047c\047t\001\377\047fortran\317\047, gH\000%\005sh\367ape\222\000 axi\377s Note t\375h\226 Cython\375 \021\000delibe\317ratek\000\320\001ct\373er!\001n PEPo-484\212\"re\303!\177s subcl\246\000\373es\261!built\375i\260\000ypes. \377If you n\311e\224 \303\000p\316\000%\tth\277en set\200\000e\373 \047\357\002ation\377_typing\047\366\355$iv\242\000o Fa\377lse.add_>\231 ecoll\305@+\000\377s.abcdis\277ableen\002\001g\367cis\004\003dno \377default \377__reduce\337__ duM\002no{n-\262@vial\033\000\377cinit__s\177elf.fly~\000\351,\006\003\245ac\214Cbe \336\224`vert\314\003a \351P\263#\320c \362  pi\367ckl\274\000sut/\373_f\221\000t.pyx\371u\225\002\310Aalloc\376\334  array \037data.\013\020\244C\366a\376\323cs.ASCII\377BLOCKEll?ipsisFZ\001\000\0025.\325\006c\305B__\017\005\335 \353st\313@_\013\013advoance7\003re\203@\237Seque\020\000\375\204\001.~\202\205\007___Pyx\001\000\377Dict_Nex?tRef__\247D\313 \343__\374B%\000\002\004get/item\r\001d0\001?\000\017func\035\001\030\000\207\003S\000\337impor\356 __\357main;\001mod\273ulM\002nam\002\003e\371wT\001\275 _chec\007ksuT\000\n\001?\004\025\001\252`\354\321@\037\001un\367\"e_E\315n \005vt\223a\230\001qu\303alO\005\201e\244.\233fex\036\314\001set_\203\005\277&\216 \276\303.__tes\310\001i\377s_corout?ineabc\337$\353E\377_buffera\377nswereda\177syncio.)\006\377sbasebeg\337incch\233Asc\366\307`e_\234 trac\377ebackcou\277ntdrif\000\002t\377_period_\307nsd\204\"~\000\334\210\003el\317apse\025\001\322@od\363ee\221 \322\206\002erro\377rflagsfo\357rmat\242\207\004idi\257ndex\266As\000\002i\037zemem\346\207\001\336\207\001\216A\377ndimnetw\367orkm\000objp\356\215\000pop\265`rie\033sr\266\000st\\\000\312a\303\205\001\177service\231\000\247set\200\206\004\374\207\002sY\000s\357tar""t,\000pst\375o\001\000ructsu\303t.\254\205\003\307@\350\000\346\000il\376\327\000updatev\377alueswai\372\221@s\200\001ersxO\377void (st\356<\001 __\214b_7l\377oadgen_4\317_rng\214`\317 e \377*)\000refil\377l\200\001\330\004\n\210+\377\220Q\200A\340\010\014\210\377K\220q\330\010\014\320\014\337\"\240)\2501\005\002$\320\357$<\270A\022\000\210H\220\367F\230!\005\001G\2206\230\375\021\016\001E\220\025\220a\220\377t\2301\330\014\020\220\005\377\220U\230!\2301\200A\377\360\006\000\016\017\330\014\022\377\220$\220g\230Y\240e\376F\000\020\033\2301\230D\240\377\007\240t\2502\250Z\260\377t\2707\300%\300x\310\373q\330\024\002A\230T\240\025\377\240d\250$\250g\260Y\377\270a\330\020\027\220w\230\377j\250\002\250!\330\024\033\377\230>\250\021\330\024\025\330\377\020\023\2209\230C\230q\377\330\024\030\230\010\240\001\240\357\031\250!\340\010\000\007\230q\017\240\t\250\021";
+    PyObject *data = __Pyx_DecompressString_LZSS(cstring, 1394, 1745);
     #define __Pyx_DecompressString_UNUSED
     if (unlikely(!data)) __PYX_ERR(0, 1, __pyx_L1_error)
     const char* const bytes = __Pyx_PyBytes_AsString(data);
     #if !CYTHON_ASSUME_SAFE_MACROS
     if (likely(bytes)); else { Py_DECREF(data); __PYX_ERR(0, 1, __pyx_L1_error) }
     #endif
-    #else /* compression: none (1693 bytes) */
-static const char bytes[] = " at 0x object>(tree fragment).: <MemoryView of <contiguous and direct><contiguous and indirect><strided and direct or indirect><strided and direct><strided and indirect>>?Cannot assign to read-only memoryviewInvalid mode, expected \047c\047 or \047fortran\047, got Invalid shape in axis Note that Cython is deliberately stricter than PEP-484 and rejects subclasses of builtin types. If you need to pass subclasses then set the \047annotation_typing\047 directive to False.add_notecollections.abcdisableenablegcisenabledno default __reduce__ due to non-trivial __cinit__self.flying,self.free cannot be converted to a Python object for picklingsut/_fleet.pyxunable to allocate array data.unable to allocate shape and strides.ASCIIBLOCKEllipsisFleetFleet.__reduce_cython__Fleet.__setstate_cython__Fleet.advanceFleet.resetSequenceView.MemoryView___Pyx_PyDict_NextRef__annotate____class____class_getitem____dict____func____getstate____import____main____module____name____new____pyx_checksum__pyx_state__pyx_type__pyx_unpickle_Enum__pyx_vtable____qualname____reduce____reduce_cython____reduce_ex____set_name____setstate____setstate_cython____test___is_coroutineabcadvanceallocate_bufferansweredasyncio.coroutinesbasebegincchancescline_in_tracebackcountdriftdrift_period_nsdtype_is_objectelapsed_nsencodeenumerateerrorflagsformatfortranidindexitemsitemsizememviewmodenamendimnetwork_nsobjpackpopqueriesregisterresetselfservice_nssetdefaultshapesizestartstepstopstructsut._fleetunpackuntil_nsupdatevalueswait_nsworkersxO\200\001\330\004\n\210+\220Q\200A\340\010\014\210K\220q\330\010\014\320\014\"\240)\2501\330\010\014\320\014$\320$<\270A\330\010\014\210H\220F\230!\330\010\014\210G\2206\230\021\330\010\014\210E\220\025\220a\220t\2301\330\014\020\220\005\220U\230!\2301\200A\360\006\000\016\017\330\014\022\220$\220g\230Y\240e\2501\330\020\033\2301\230D\240\007\240t\2502\250Z\260t\2707\300%\300x\310q\330\020\033\2301\230A\230T\240\025\240d\250$\250g\260Y\270a\330\020\027\220w\230j\250\002\250!\330\024""\033\230>\250\021\330\024\025\330\020\023\2209\230C\230q\330\024\030\230\010\240\001\240\031\250!\340\024\030\230\007\230q\240\t\250\021";
+    #else /* compression: none (1745 bytes) */
+static const char bytes[] = " at 0x object>(tree fragment).: <MemoryView of <contiguous and direct><contiguous and indirect><strided and direct or indirect><strided and direct><strided and indirect>>?Cannot assign to read-only memoryviewInvalid mode, expected \047c\047 or \047fortran\047, got Invalid shape in axis Note that Cython is deliberately stricter than PEP-484 and rejects subclasses of builtin types. If you need to pass subclasses then set the \047annotation_typing\047 directive to False.add_notecollections.abcdisableenablegcisenabledno default __reduce__ due to non-trivial __cinit__self.flying,self.free cannot be converted to a Python object for picklingsut/_fleet.pyxunable to allocate array data.unable to allocate shape and strides.ASCIIBLOCKEllipsisFleetFleet.__reduce_cython__Fleet.__setstate_cython__Fleet.advanceFleet.resetSequenceView.MemoryView___Pyx_PyDict_NextRef__annotate____class____class_getitem____dict____func____getstate____import____main____module____name____new____pyx_checksum__pyx_state__pyx_type__pyx_unpickle_Enum__pyx_vtable____qualname____reduce____reduce_cython____reduce_ex____set_name____setstate____setstate_cython____test___is_coroutineabcadvanceallocate_bufferansweredasyncio.coroutinesbasebegincchancescline_in_tracebackcountdriftdrift_period_nsdtype_is_objectelapsed_nsencodeenumerateerrorflagsformatfortranidindexitemsitemsizememviewmodenamendimnetwork_nsobjpackpopqueriesregisterresetselfservice_nssetdefaultshapesizestartstepstopstructsut._fleetunpackuntil_nsupdatevalueswait_nsworkersxOvoid (struct __pyx_t_7loadgen_4_rng_Engine *)\000refill\200\001\330\004\n\210+\220Q\200A\340\010\014\210K\220q\330\010\014\320\014\"\240)\2501\330\010\014\320\014$\320$<\270A\330\010\014\210H\220F\230!\330\010\014\210G\2206\230\021\330\010\014\210E\220\025\220a\220t\2301\330\014\020\220\005\220U\230!\2301\200A\360\006\000\016\017\330\014\022\220$\220g\230Y\240e\2501\330\020\033\2301\230D\240\007\240t\2502\250Z\260t\2707\300%\300x\310q\330\020\033\2301\230A\230T\240\025\240d\250$\250g""\260Y\270a\330\020\027\220w\230j\250\002\250!\330\024\033\230>\250\021\330\024\025\330\020\023\2209\230C\230q\330\024\030\230\010\240\001\240\031\250!\340\024\030\230\007\230q\240\t\250\021";
     PyObject *data = NULL;
     #define __Pyx_DecompressString_UNUSED
     #define __Pyx_DecompressString_LZSS_UNUSED
@@ -22964,7 +23384,7 @@ static const char bytes[] = " at 0x object>(tree fragment).: <MemoryView of <con
       stringtab[i] = string;
       pos += bytes_length;
     }
-    for (int i = 118; i < 122; i++) {
+    for (int i = 118; i < 123; i++) {
       Py_ssize_t bytes_length = bytes_length_index[i-118].length;
       PyObject *string = PyBytes_FromStringAndSize(bytes + pos, bytes_length);
       stringtab[i] = string;
@@ -22975,7 +23395,7 @@ static const char bytes[] = " at 0x object>(tree fragment).: <MemoryView of <con
       }
     }
     Py_XDECREF(data);
-    for (Py_ssize_t i = 0; i < 122; i++) {
+    for (Py_ssize_t i = 0; i < 123; i++) {
       if (unlikely(PyObject_Hash(stringtab[i]) == -1)) {
         __PYX_ERR(0, 1, __pyx_L1_error)
       }
@@ -22983,7 +23403,7 @@ static const char bytes[] = " at 0x object>(tree fragment).: <MemoryView of <con
     #if CYTHON_IMMORTAL_CONSTANTS
     {
       PyObject **table = stringtab + 118;
-      for (Py_ssize_t i=0; i<4; ++i) {
+      for (Py_ssize_t i=0; i<5; ++i) {
         #if PY_VERSION_HEX >= 0x030F0000
         PyUnstable_SetImmortal(table[i]);
         #elif CYTHON_COMPILING_IN_CPYTHON_FREETHREADING
@@ -27351,6 +27771,72 @@ bad:
 }
 #endif
 
+/* PxdImportShared (used by FunctionImport) */
+#ifndef __PYX_HAVE_RT_ImportFromPxd_3_3_1
+#define __PYX_HAVE_RT_ImportFromPxd_3_3_1
+static int __Pyx_ImportFromPxd_3_3_1(PyObject *module, const char *name, void **p, const char *sig, const char *what, int optional) {
+    PyObject *d = 0;
+    PyObject *cobj = 0;
+    d = PyObject_GetAttrString(module, "__pyx_capi__");
+    if (!d)
+        goto bad;
+#if (defined(Py_LIMITED_API) && Py_LIMITED_API >= 0x030d0000) || (!defined(Py_LIMITED_API) && PY_VERSION_HEX >= 0x030d0000)
+    PyDict_GetItemStringRef(d, name, &cobj);
+#else
+    cobj = PyDict_GetItemString(d, name);
+    Py_XINCREF(cobj);
+#endif
+    if (!cobj) {
+        if (optional && !PyErr_Occurred()) {
+            PyErr_Clear();
+            *p = NULL;
+            goto allowed_failure;
+        } else {
+            PyErr_Format(PyExc_ImportError,
+                "%.200s does not export expected C %.8s %.200s",
+                    PyModule_GetName(module), what, name);
+            goto bad;
+        }
+    }
+    if (!PyCapsule_IsValid(cobj, sig)) {
+        PyErr_Format(PyExc_TypeError,
+            "C %.8s %.200s.%.200s has wrong signature (expected %.500s, got %.500s)",
+             what, PyModule_GetName(module), name, sig, PyCapsule_GetName(cobj));
+        goto bad;
+    }
+    *p = PyCapsule_GetPointer(cobj, sig);
+    if (!(*p))
+        goto bad;
+    Py_DECREF(cobj);
+allowed_failure:
+    Py_DECREF(d);
+    return 0;
+bad:
+    Py_XDECREF(d);
+    Py_XDECREF(cobj);
+    return -1;
+}
+#endif
+
+/* FunctionImport */
+#ifndef __PYX_HAVE_RT_ImportFunction_3_3_1
+#define __PYX_HAVE_RT_ImportFunction_3_3_1
+static int __Pyx_ImportFunction_3_3_1(PyObject *module, const char *funcname, void (**f)(void), const char *sig) {
+    if (*f) {
+        return 0; // already imported under a different name
+    }
+    union {
+        void (*fp)(void);
+        void *p;
+    } tmp;
+    int result = __Pyx_ImportFromPxd_3_3_1(module, funcname, &tmp.p, sig, "function", 0);
+    if (result == 0) {
+        *f = tmp.fp;
+    }
+    return result;
+}
+#endif
+
 /* dict_setdefault (used by FetchCommonType) */
 static CYTHON_INLINE PyObject *__Pyx_PyDict_SetDefault(PyObject *d, PyObject *key, PyObject *default_value) {
     PyObject* value;
@@ -30738,6 +31224,307 @@ static CYTHON_INLINE PyObject* __Pyx_PyLong_From_int64_t(int64_t value) {
         Py_XDECREF(from_bytes_str);
         return result;
 #endif
+    }
+}
+
+/* CIntFromPy */
+static uint32_t __Pyx_LargePyLong___Pyx_PyLong_As_uint32_t(PyObject *x);
+static uint32_t __Pyx_raise_neg_overflow___Pyx_PyLong_As_uint32_t(void) {
+    const char* type_name = "uint32_t";
+    PyErr_Format(PyExc_OverflowError,
+        "can't convert negative value to %.200s", type_name);
+    return (uint32_t) -1;
+}
+static uint32_t __Pyx_raise_overflow___Pyx_PyLong_As_uint32_t(void) {
+    const char* type_name = "uint32_t";
+    PyErr_Format(PyExc_OverflowError,
+        "value too large to convert to %.200s", type_name);
+    return (uint32_t) -1;
+}
+static CYTHON_INLINE uint32_t __Pyx_PyULong___Pyx_PyLong_As_uint32_t(PyObject *x) {
+    const int is_unsigned = 1;
+#if CYTHON_USE_PYLONG_INTERNALS
+    {
+        const digit* digits = __Pyx_PyLong_Digits(x);
+        const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
+        if (size == 2 && (8 * sizeof(uint32_t) > 1 * PyLong_SHIFT)) {
+            if ((8 * sizeof(unsigned long) > 2 * PyLong_SHIFT)) {
+                __PYX_VERIFY_RETURN_INT(uint32_t, unsigned long, (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(uint32_t) >= 2 * PyLong_SHIFT)) {
+                return (uint32_t) (((((uint32_t)digits[1]) << PyLong_SHIFT) | (uint32_t)digits[0]));
+            }
+        } else
+        if (size == 3 && (8 * sizeof(uint32_t) > 2 * PyLong_SHIFT)) {
+            if ((8 * sizeof(unsigned long) > 3 * PyLong_SHIFT)) {
+                __PYX_VERIFY_RETURN_INT(uint32_t, unsigned long, (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(uint32_t) >= 3 * PyLong_SHIFT)) {
+                return (uint32_t) (((((((uint32_t)digits[2]) << PyLong_SHIFT) | (uint32_t)digits[1]) << PyLong_SHIFT) | (uint32_t)digits[0]));
+            }
+        } else
+        if (size == 4 && (8 * sizeof(uint32_t) > 3 * PyLong_SHIFT)) {
+            if ((8 * sizeof(unsigned long) > 4 * PyLong_SHIFT)) {
+                __PYX_VERIFY_RETURN_INT(uint32_t, unsigned long, (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(uint32_t) >= 4 * PyLong_SHIFT)) {
+                return (uint32_t) (((((((((uint32_t)digits[3]) << PyLong_SHIFT) | (uint32_t)digits[2]) << PyLong_SHIFT) | (uint32_t)digits[1]) << PyLong_SHIFT) | (uint32_t)digits[0]));
+            }
+        } else
+        {}
+    }
+#elif CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX < 0x030C00A7
+    if (unlikely(Py_SIZE(x) < 0)) {
+        goto raise_neg_overflow;
+    }
+#else
+    {
+        int result = PyObject_RichCompareBool(x, Py_False, Py_LT);
+        if (unlikely(result < 0))
+            return (uint32_t) -1;
+        if (unlikely(result == 1))
+            goto raise_neg_overflow;
+    }
+#endif
+    if ((sizeof(uint32_t) <= sizeof(unsigned long))) {
+        __PYX_VERIFY_RETURN_INT_EXC(uint32_t, unsigned long, PyLong_AsUnsignedLong(x))
+    } else if ((sizeof(uint32_t) <= sizeof(unsigned PY_LONG_LONG))) {
+        __PYX_VERIFY_RETURN_INT_EXC(uint32_t, unsigned PY_LONG_LONG, PyLong_AsUnsignedLongLong(x))
+    }
+    return __Pyx_LargePyLong___Pyx_PyLong_As_uint32_t(x);
+raise_neg_overflow:
+    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_uint32_t();
+raise_overflow:
+    return __Pyx_raise_overflow___Pyx_PyLong_As_uint32_t();
+}
+static CYTHON_INLINE uint32_t __Pyx_PySLong___Pyx_PyLong_As_uint32_t(PyObject *x) {
+    const int is_unsigned = 0;
+#if CYTHON_USE_PYLONG_INTERNALS
+    if (__Pyx_PyLong_IsNeg(x)) {
+        const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
+        const digit* digits = __Pyx_PyLong_Digits(x);
+        if (size == 2 && (8 * sizeof(uint32_t) > 1 * PyLong_SHIFT)) {
+            if ((8 * sizeof(long) > 2 * PyLong_SHIFT)) {
+                long ival = - (long) (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
+                __PYX_VERIFY_RETURN_INT(uint32_t, long, ival)
+            } else if ((8 * sizeof(uint32_t) - 1 > 2 * PyLong_SHIFT)) {
+                return (uint32_t) (((uint32_t) -1) * (((((uint32_t)digits[1]) << PyLong_SHIFT) | (uint32_t)digits[0])));
+            }
+        } else
+        if (size == 3 && (8 * sizeof(uint32_t) > 2 * PyLong_SHIFT)) {
+            if ((8 * sizeof(long) > 3 * PyLong_SHIFT)) {
+                long ival = - (long) (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
+                __PYX_VERIFY_RETURN_INT(uint32_t, long, ival)
+            } else if ((8 * sizeof(uint32_t) - 1 > 3 * PyLong_SHIFT)) {
+                return (uint32_t) (((uint32_t) -1) * (((((((uint32_t)digits[2]) << PyLong_SHIFT) | (uint32_t)digits[1]) << PyLong_SHIFT) | (uint32_t)digits[0])));
+            }
+        } else
+        if (size == 4 && (8 * sizeof(uint32_t) > 3 * PyLong_SHIFT)) {
+            if ((8 * sizeof(long) > 4 * PyLong_SHIFT)) {
+                long ival = - (long) (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
+                __PYX_VERIFY_RETURN_INT(uint32_t, long, ival)
+            } else if ((8 * sizeof(uint32_t) - 1 > 4 * PyLong_SHIFT)) {
+                return (uint32_t) (((uint32_t) -1) * (((((((((uint32_t)digits[3]) << PyLong_SHIFT) | (uint32_t)digits[2]) << PyLong_SHIFT) | (uint32_t)digits[1]) << PyLong_SHIFT) | (uint32_t)digits[0])));
+            }
+        } else
+        {}
+    } else {
+        const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
+        const digit* digits = __Pyx_PyLong_Digits(x);
+        if (size == 2 && (8 * sizeof(uint32_t) > 1 * PyLong_SHIFT)) {
+            if ((8 * sizeof(long) > 2 * PyLong_SHIFT)) {
+                __PYX_VERIFY_RETURN_INT(uint32_t, unsigned long, (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(uint32_t) - 1 > 2 * PyLong_SHIFT)) {
+                return (uint32_t) (((((uint32_t)digits[1]) << PyLong_SHIFT) | (uint32_t)digits[0]));
+            }
+        } else
+        if (size == 3 && (8 * sizeof(uint32_t) > 2 * PyLong_SHIFT)) {
+            if ((8 * sizeof(long) > 3 * PyLong_SHIFT)) {
+                __PYX_VERIFY_RETURN_INT(uint32_t, unsigned long, (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(uint32_t) - 1 > 3 * PyLong_SHIFT)) {
+                return (uint32_t) (((((((uint32_t)digits[2]) << PyLong_SHIFT) | (uint32_t)digits[1]) << PyLong_SHIFT) | (uint32_t)digits[0]));
+            }
+        } else
+        if (size == 4 && (8 * sizeof(uint32_t) > 3 * PyLong_SHIFT)) {
+            if ((8 * sizeof(long) > 4 * PyLong_SHIFT)) {
+                __PYX_VERIFY_RETURN_INT(uint32_t, unsigned long, (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(uint32_t) - 1 > 4 * PyLong_SHIFT)) {
+                return (uint32_t) (((((((((uint32_t)digits[3]) << PyLong_SHIFT) | (uint32_t)digits[2]) << PyLong_SHIFT) | (uint32_t)digits[1]) << PyLong_SHIFT) | (uint32_t)digits[0]));
+            }
+        } else
+        {}
+    }
+#endif
+    #if __PYX_LIMITED_VERSION_HEX >= 0x030d0000
+    if ((sizeof(uint32_t) <= sizeof(int)) && (sizeof(int) < sizeof(long))) {
+        __PYX_VERIFY_RETURN_INT_EXC(uint32_t, int, PyLong_AsInt(x))
+    } else
+    #endif
+    if ((sizeof(uint32_t) <= sizeof(long))) {
+        __PYX_VERIFY_RETURN_INT_EXC(uint32_t, long, PyLong_AsLong(x))
+    } else if ((sizeof(uint32_t) <= sizeof(PY_LONG_LONG))) {
+        __PYX_VERIFY_RETURN_INT_EXC(uint32_t, PY_LONG_LONG, PyLong_AsLongLong(x))
+    }
+    return __Pyx_LargePyLong___Pyx_PyLong_As_uint32_t(x);
+raise_neg_overflow:
+    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_uint32_t();
+raise_overflow:
+    return __Pyx_raise_overflow___Pyx_PyLong_As_uint32_t();
+}
+static uint32_t __Pyx_LargePyLong___Pyx_PyLong_As_uint32_t(PyObject *x) {
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#endif
+    const uint32_t neg_one = (uint32_t) -1, const_zero = (uint32_t) 0;
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic pop
+#endif
+    const int is_unsigned = neg_one > const_zero;
+    uint32_t val;
+    int ret = -1;
+#if PY_VERSION_HEX >= 0x030d00A6 && !CYTHON_COMPILING_IN_LIMITED_API
+    Py_ssize_t bytes_copied = PyLong_AsNativeBytes(
+        x, &val, sizeof(val), Py_ASNATIVEBYTES_NATIVE_ENDIAN | (is_unsigned ? Py_ASNATIVEBYTES_UNSIGNED_BUFFER | Py_ASNATIVEBYTES_REJECT_NEGATIVE : 0));
+    if (unlikely(bytes_copied == -1)) {
+    } else if (unlikely(bytes_copied > (Py_ssize_t) sizeof(val))) {
+        goto raise_overflow;
+    } else {
+        ret = 0;
+    }
+#elif PY_VERSION_HEX < 0x030d0000 && !(CYTHON_COMPILING_IN_PYPY || CYTHON_COMPILING_IN_LIMITED_API) || defined(_PyLong_AsByteArray)
+    int one = 1; int is_little = (int)*(unsigned char *)&one;
+    unsigned char *bytes = (unsigned char *)&val;
+    ret = _PyLong_AsByteArray((PyLongObject *)x,
+                                bytes, sizeof(val),
+                                is_little, !is_unsigned);
+    if ((0)) goto raise_overflow;
+#else
+    PyObject *v;
+    PyObject *stepval = NULL, *mask = NULL, *shift = NULL;
+    int bits, remaining_bits, is_negative = 0;
+    int chunk_size = (sizeof(long) < 8) ? 30 : 62;
+    if (likely(PyLong_CheckExact(x))) {
+        v = __Pyx_NewRef(x);
+    } else {
+        v = PyNumber_Long(x);
+        if (unlikely(!v)) return (uint32_t) -1;
+        assert(PyLong_CheckExact(v));
+    }
+    {
+        int result = PyObject_RichCompareBool(v, Py_False, Py_LT);
+        if (unlikely(result < 0)) {
+            Py_DECREF(v);
+            return (uint32_t) -1;
+        }
+        is_negative = result == 1;
+    }
+    if (is_unsigned && unlikely(is_negative)) {
+        Py_DECREF(v);
+        PyErr_SetString(PyExc_OverflowError,
+            "can't convert negative value to uint32_t");
+        return (uint32_t) -1;
+    } else if (is_negative) {
+        stepval = PyNumber_Invert(v);
+        Py_DECREF(v);
+        if (unlikely(!stepval))
+            return (uint32_t) -1;
+    } else {
+        stepval = v;
+    }
+    v = NULL;
+    val = (uint32_t) 0;
+    mask = PyLong_FromLong((1L << chunk_size) - 1); if (unlikely(!mask)) goto done;
+    shift = PyLong_FromLong(chunk_size); if (unlikely(!shift)) goto done;
+    for (bits = 0; bits < (int) sizeof(uint32_t) * 8 - chunk_size; bits += chunk_size) {
+        PyObject *tmp, *digit;
+        long idigit;
+        digit = PyNumber_And(stepval, mask);
+        if (unlikely(!digit)) goto done;
+        idigit = PyLong_AsLong(digit);
+        Py_DECREF(digit);
+        if (unlikely(idigit < 0)) goto done;
+        val |= ((uint32_t) idigit) << bits;
+        tmp = PyNumber_Rshift(stepval, shift);
+        if (unlikely(!tmp)) goto done;
+        Py_DECREF(stepval); stepval = tmp;
+    }
+    Py_DECREF(shift); shift = NULL;
+    Py_DECREF(mask); mask = NULL;
+    {
+        long idigit = PyLong_AsLong(stepval);
+        if (unlikely(idigit < 0)) goto done;
+        remaining_bits = ((int) sizeof(uint32_t) * 8) - bits - (is_unsigned ? 0 : 1);
+        if (unlikely(idigit >= (1L << remaining_bits)))
+            goto raise_overflow;
+        val |= ((uint32_t) idigit) << bits;
+    }
+    if (!is_unsigned) {
+        if (unlikely(val & (((uint32_t) 1) << (sizeof(uint32_t) * 8 - 1))))
+            goto raise_overflow;
+        if (is_negative)
+            val = ~val;
+    }
+    ret = 0;
+done:
+    Py_XDECREF(shift);
+    Py_XDECREF(mask);
+    Py_XDECREF(stepval);
+#endif
+    if (unlikely(ret))
+        return (uint32_t) -1;
+    return val;
+raise_overflow:
+    return __Pyx_raise_overflow___Pyx_PyLong_As_uint32_t();
+}
+static CYTHON_INLINE uint32_t __Pyx_PyLong___Pyx_PyLong_As_uint32_t(PyObject *x) {
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#endif
+    const uint32_t neg_one = (uint32_t) -1, const_zero = (uint32_t) 0;
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic pop
+#endif
+    const int is_unsigned = neg_one > const_zero;
+    if (is_unsigned) {
+        #if CYTHON_USE_PYLONG_INTERNALS
+        if (unlikely(__Pyx_PyLong_IsNeg(x))) {
+            goto raise_neg_overflow;
+        } else if (__Pyx_PyLong_IsCompact(x)) {
+            __PYX_VERIFY_RETURN_INT(uint32_t, __Pyx_compact_upylong, __Pyx_PyLong_CompactValueUnsigned(x))
+        } else
+        #endif
+        {
+            return __Pyx_PyULong___Pyx_PyLong_As_uint32_t(x);
+        }
+    } else {
+        #if CYTHON_USE_PYLONG_INTERNALS
+        if (__Pyx_PyLong_IsCompact(x)) {
+            __PYX_VERIFY_RETURN_INT(uint32_t, __Pyx_compact_pylong, __Pyx_PyLong_CompactValue(x))
+        } else
+        #endif
+        {
+            return __Pyx_PySLong___Pyx_PyLong_As_uint32_t(x);
+        }
+    }
+#if CYTHON_USE_PYLONG_INTERNALS
+raise_neg_overflow:
+    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_uint32_t();
+raise_overflow:
+    return __Pyx_raise_overflow___Pyx_PyLong_As_uint32_t();
+#endif
+}
+static uint32_t __Pyx_NonPyLong___Pyx_PyLong_As_uint32_t(PyObject *x) {
+    uint32_t val;
+    PyObject *tmp = __Pyx_PyNumber_Long(x);
+    if (!tmp) return (uint32_t) -1;
+    val = __Pyx_PyLong_As_uint32_t(tmp);
+    Py_DECREF(tmp);
+    return val;
+}
+static CYTHON_INLINE uint32_t __Pyx_PyLong_As_uint32_t(PyObject *x) {
+    if (likely(PyLong_Check(x))) {
+        return __Pyx_PyLong___Pyx_PyLong_As_uint32_t(x);
+    } else {
+        return __Pyx_NonPyLong___Pyx_PyLong_As_uint32_t(x);
     }
 }
 

@@ -19,8 +19,6 @@ SCENARIOS = {
     TestScenario.Server: Scenario.SERVER,
     TestScenario.Offline: Scenario.OFFLINE,
 }
-# Where tokens are bounded the query latency is not, but it is still reported.
-NO_BOUND_MS = 1e9
 # Wake-ups later than this count against the machine (see loadgen.Settings.late_ms).
 LATE_MS = 1.0
 
@@ -82,6 +80,7 @@ def to_settings(asked: TestSettings, mode: Mode, target_qps: float | None = None
     scenario = SCENARIOS[asked.scenario]
     accuracy = mode is Mode.ACCURACY
     count = max(1, asked.min_query_count)
+    tokens_bounded = asked.use_token_latencies and scenario is Scenario.SERVER
     return Settings(
         scenario=scenario,
         mode=mode,
@@ -91,6 +90,9 @@ def to_settings(asked: TestSettings, mode: Mode, target_qps: float | None = None
         ),
         percentile=round(_percentile(asked) * 100, 6),
         bound_ms=_bound_ms(asked) if scenario is Scenario.SERVER else None,
+        use_token_latencies=asked.use_token_latencies,
+        ttft_bound_ms=asked.ttft_latency / 1e6 if tokens_bounded else None,
+        tpot_bound_ms=asked.tpot_latency / 1e6 if tokens_bounded else None,
         min_duration_ms=asked.min_duration_ms,
         max_duration_ms=None if accuracy else asked.max_duration_ms or None,
         min_query_count=count,
@@ -132,9 +134,10 @@ def _percentile(asked: TestSettings) -> float:
     return asked.server_target_latency_percentile
 
 
-def _bound_ms(asked: TestSettings) -> float:
+def _bound_ms(asked: TestSettings) -> float | None:
+    # Where tokens are bounded the query latency is only reported.
     if asked.use_token_latencies:
-        return NO_BOUND_MS
+        return asked.server_target_latency_ns / 1e6 or None
     if asked.server_target_latency_ns == 0:
         raise ValueError("server_target_latency_ns=0: no query can be that fast")
     return asked.server_target_latency_ns / 1e6

@@ -18,7 +18,6 @@ from loadgen.mlperf.caller import Caller
 from loadgen.mlperf.handles import Samples, System
 from loadgen.mlperf.mapping import to_settings
 from loadgen.mlperf.settings import TestSettings
-from loadgen.mlperf.tokens import Tokens
 from loadgen.progress import Progress
 from loadgen.runner import run
 from loadgen.samples import LoadedSet
@@ -30,14 +29,13 @@ logger = logging.getLogger("loadgen.mlperf")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a phase recorded, and the verdict; ``tokens`` with use_token_latencies."""
+    """What a phase recorded, and the verdict."""
 
     settings: Settings
     log: RunLog
     verdict: Verdict
     total_count: int
     performance_count: int
-    tokens: Tokens | None = None
 
 
 class CallbackLibrary:
@@ -82,8 +80,6 @@ class CallbackSystem:
     ) -> None:
         self.name = system.name
         self._system, self._asked, self._settings, self._caller = system, asked, settings, caller
-        self._earlier = 0
-        self.tokens = Tokens() if asked.use_token_latencies else None
 
     def load(self, samples: LoadedSet) -> None:
         """Nothing to do: the library's callback has loaded them."""
@@ -93,8 +89,7 @@ class CallbackSystem:
 
     def serve(self, queries: Queries, worker: int) -> None:
         """Hand the queries to the callback, on the calling thread."""
-        now = serving.Serving(queries, self._system, self.tokens, self._earlier)
-        self._earlier += len(queries.traffic.sample_index)
+        now = serving.Serving(queries, self._system)
         serving.current = now
         self._caller.call(lambda: now.ask(self._most(queries), self._limit()))
 
@@ -162,7 +157,4 @@ def run_phase(
     elif silence.ending is not None and log.ending is Ending.STOPPED:
         log = replace(log, ending=silence.ending)
     verdict = judge(log)
-    if sut.tokens is not None:
-        verdict = sut.tokens.judged(verdict, log, asked)
-    counts = library.total_count, library.performance_count
-    return Outcome(settings, log, verdict, *counts, sut.tokens)
+    return Outcome(settings, log, verdict, library.total_count, library.performance_count)

@@ -14,7 +14,6 @@ from loadgen._queries import Queries
 from loadgen._traffic import keeps_responses, logged
 from loadgen.mlperf.handles import System
 from loadgen.mlperf.samples import QuerySample, QuerySampleResponse
-from loadgen.mlperf.tokens import Tokens
 
 logger = logging.getLogger("loadgen.mlperf")
 
@@ -28,20 +27,18 @@ _set_numbers = itertools.count(1)
 class Serving:
     """One loaded set's queries while they are asked.
 
-    ``earlier``: how many samples the sets before it had. ``calling``: whether the user's
-    callback is running now. ``first_tokens``: how many answers have begun.
+    ``calling``: whether the user's callback is running now. ``first_tokens``: how many answers
+    have begun.
     """
 
-    def __init__(
-        self, queries: Queries, system: System, tokens: Tokens | None, earlier: int = 0
-    ) -> None:
-        self.queries, self.system, self.tokens = queries, system, tokens
-        self.earlier = earlier
+    def __init__(self, queries: Queries, system: System) -> None:
+        self.queries, self.system = queries, system
         self.first_id = next(_set_numbers) << SET_BITS
         self.calling = False
         self.first_tokens = 0
         self.keeps = keeps_responses(queries.settings)
-        self.plain = not self.keeps and tokens is None
+        self.tokens = queries.settings.use_token_latencies
+        self.plain = not self.keeps and not self.tokens
         self._logged: NDArray[np.bool_] = np.empty(0, np.bool_)
 
     def ask(self, most: int, limit: int) -> None:
@@ -82,18 +79,28 @@ class Serving:
         self, responses: Sequence[QuerySampleResponse], callback: ResponseCallback | None
     ) -> None:
         """Answer the samples of ``responses``, whatever their number."""
-        if self.tokens is not None:
-            self.tokens.done(responses, self.first_id - self.earlier)
         places = self._places(responses)
         outputs = self._outputs(responses, places, callback) if self.keeps else None
-        self.queries.complete(places, outputs)
+        self.queries.complete(places, outputs, self._counts(responses, places))
 
-    def first_token(self, responses: Sequence[QuerySampleResponse]) -> None:
+    def first_token(
+        self, responses: Sequence[QuerySampleResponse], callback: ResponseCallback | None
+    ) -> None:
         """Note when the first token of each sample of ``responses`` came."""
         self.first_tokens += len(responses)
-        if self.tokens is not None:
-            at_ns = self.queries.elapsed_ns
-            self.tokens.first(self._places(responses) + self.earlier, at_ns)
+        if self.tokens:
+            places = self._places(responses)
+            outputs = self._outputs(responses, places, callback) if self.keeps else None
+            self.queries.first_tokens(places, outputs)
+
+    def _counts(
+        self, responses: Sequence[QuerySampleResponse], places: NDArray[np.int64]
+    ) -> list[int] | None:
+        if not self.tokens:
+            return None
+        # What is no number of tokens is none.
+        counts = {r.id - self.first_id: r.n_tokens if r.n_tokens > 0 else 0 for r in responses}
+        return [counts.get(place, 0) for place in places.tolist()]
 
     def _places(self, responses: Sequence[QuerySampleResponse]) -> NDArray[np.int64]:
         ids = [response.id for response in responses]
@@ -177,8 +184,8 @@ def FirstTokenComplete(
 ) -> None:
     """Say that the first token of samples is there; without use_token_latencies, nothing.
 
-    The tokens' bytes are not kept, so ``response_cb`` is not called.
+    ``response_cb`` is called with each response whose bytes are kept, before they are copied.
     """
     serving = current
     if serving is not None and len(responses):
-        serving.first_token(responses)
+        serving.first_token(responses, response_cb)

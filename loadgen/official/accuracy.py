@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadgen.log import RunLog
-from loadgen.official.text import decimal, hexadecimal, joined_rows
+from loadgen.official.text import Bytes, Integers, decimal, hexadecimal, joined_rows
+from loadgen.settings import Scenario
 
 Response = NDArray[Any]
 
 BLOCK = 16384
+NOTHING = np.empty(0, np.uint8)
 # Longer responses gain nothing from being written side by side.
 SHORT_BYTES = 1024
 
@@ -41,28 +43,54 @@ def logged_samples(log: RunLog) -> NDArray[np.int64]:
 
 
 def _rows(log: RunLog, ids: NDArray[np.int64], last: bool) -> Iterator[bytes]:
-    responses = _kept(log, ids.tolist())
-    sizes = {response.nbytes for response in responses}
-    if len(sizes) == 1 and 0 < (size := sizes.pop()) <= SHORT_BYTES:
-        joined = b"".join(response.tobytes() for response in responses)
-        data = hexadecimal(np.frombuffer(joined, np.uint8).reshape(len(ids), size))
-        index = decimal(log.sample_index[ids])
-        start, middle, end = b'{ "seq_id" : ', b', "qsl_idx" : ', b', "data" : "'
-        rows = joined_rows(start, decimal(ids), middle, index, end, data, b'" },\n')
+    assert log.responses is not None
+    texts = {"data": _kept(log.responses, ids)}
+    # As the format has it: of first tokens, those that were timed.
+    if log.first_tokens is not None and log.settings.scenario is not Scenario.OFFLINE:
+        texts["token_data"] = _kept(log.first_tokens, ids)
+    numbers: dict[str, Integers] = {"seq_id": ids, "qsl_idx": log.sample_index[ids]}
+    counts: dict[str, Integers] = {}
+    if log.token_count is not None:
+        counts["token_count"] = log.token_count[ids]
+    if all(_alike(column) for column in texts.values()):
+        rows = _side_by_side(numbers, texts, counts)
         yield rows[:-2] + b"\n" if last else rows
         return
     # Few or long rows, one at a time, so that only one is in memory as text.
-    index_of = log.sample_index[ids].tolist()
-    for place, (sample, response) in enumerate(zip(ids.tolist(), responses, strict=True)):
-        row = f'{{ "seq_id" : {sample}, "qsl_idx" : {index_of[place]}, "data" : "'
-        comma = "" if last and place == len(responses) - 1 else ","
-        yield f'{row}{response.tobytes().hex().upper()}" }}{comma}\n'.encode()
+    for place in range(len(ids)):
+        values = [f'"{key}" : {column[place]}' for key, column in numbers.items()]
+        for key, responses in texts.items():
+            values.append(f'"{key}" : "{responses[place].tobytes().hex().upper()}"')
+        values += [f'"{key}" : {column[place]}' for key, column in counts.items()]
+        comma = "" if last and place == len(ids) - 1 else ","
+        yield f"{{ {', '.join(values)} }}{comma}\n".encode()
 
 
-def _kept(log: RunLog, ids: list[int]) -> list[Response]:
-    assert log.responses is not None
-    responses = [log.responses[sample] for sample in ids]
-    kept = [response for response in responses if response is not None]
+def _side_by_side(
+    numbers: dict[str, Integers], texts: dict[str, list[Response]], counts: dict[str, Integers]
+) -> bytes:
+    fields: list[bytes | Bytes] = []
+    for key, column in numbers.items():
+        fields += [f', "{key}" : '.encode(), decimal(column)]
+    for key, responses in texts.items():
+        joined = b"".join(response.tobytes() for response in responses)
+        data = np.frombuffer(joined, np.uint8).reshape(len(responses), -1)
+        fields += [f', "{key}" : "'.encode(), hexadecimal(data), b'"']
+    for key, column in counts.items():
+        fields += [f', "{key}" : '.encode(), decimal(column)]
+    first, *rest = fields
+    assert isinstance(first, bytes)
+    return joined_rows(b"{ " + first.removeprefix(b", "), *rest, b" },\n")
+
+
+def _alike(responses: list[Response]) -> bool:
+    sizes = {response.nbytes for response in responses}
+    return len(sizes) == 1 and 0 < sizes.pop() <= SHORT_BYTES
+
+
+def _kept(responses: list[Response | None], ids: NDArray[np.int64]) -> list[Response]:
+    found = [responses[sample] for sample in ids.tolist()]
+    kept = [NOTHING if response is None else response for response in found]
     if any(dtype.hasobject for dtype in {response.dtype for response in kept}):
         raise TypeError("a logged response holds Python objects, which have no bytes to log")
     return kept

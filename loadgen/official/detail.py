@@ -14,8 +14,9 @@ from loadgen.official.figures import Figures
 from loadgen.official.origin import origin
 from loadgen.official.parameters import effective, plain, requested
 from loadgen.official.run import FinishedRun
+from loadgen.official.tokens import token_results
 from loadgen.settings import Mode, Scenario
-from loadgen.verdict import PERCENTILES
+from loadgen.statistics import PERCENTILES
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,7 @@ def _warmup(log: RunLog) -> str:
 
 
 def _results(run: FinishedRun, figures: Figures) -> dict[str, Any]:
-    tested = "early_stopping" in figures.met
-    early = {"early_stopping_result": " ".join(figures.early_stopping)} if tested else {}
+    early = {f"{name}_result": " ".join(lines) for name, lines in figures.early_stopping.items()}
     reason = {} if figures.valid else {"result_invalid_reason": " ".join(figures.hints)}
     return {
         "result_validity": "VALID" if figures.valid else "INVALID",
@@ -107,6 +107,7 @@ def _results(run: FinishedRun, figures: Figures) -> dict[str, Any]:
         **early,
         **_metric(run, figures),
         **{_latency_key(name): value for name, value in figures.latency_ns.items()},
+        **{key: plain(value) for key, value in token_results(run).items()},
         "tailbound_wake_late_us": run.verdict.statistics.wake_late_us,
     }
 
@@ -129,7 +130,7 @@ def _metric(run: FinishedRun, figures: Figures) -> dict[str, Any]:
         values["result_query_count"] = 1
         values["result_samples_per_second"] = statistics.completed_samples_per_s
     elif scenario is Scenario.SERVER:
-        values["result_overlatency_query_count"] = statistics.over_bound_count
+        values["result_overlatency_query_count"] = statistics.over_bound_count or 0
         values["result_scheduled_samples_per_sec"] = statistics.scheduled_qps
         values["result_completed_samples_per_sec"] = figures.completed_per_s
     elif scenario is Scenario.SINGLE_STREAM:
@@ -139,7 +140,7 @@ def _metric(run: FinishedRun, figures: Figures) -> dict[str, Any]:
             values["early_stopping_latency_ss"] = figures.estimate_ns or 0
             values["early_stopping_latency_ms"] = figures.inferred_estimate_ns or 0
     else:
-        for name, value in figures.latency_ns.items():
+        for name, value in figures.query_latency_ns.items():
             values[_latency_key(name, "per_query_latency", "query_latency")] = value
         if tested:
             values["early_stopping_latency_ms"] = figures.estimate_ns or 0

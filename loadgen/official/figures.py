@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from loadgen.constraint import Constraint
 from loadgen.official.run import FinishedRun
 from loadgen.settings import Mode, Scenario
-from loadgen.statistics import allowed_over, early_stopping_count
-from loadgen.verdict import PERCENTILES, Constraint, Statistics
+from loadgen.statistics import PERCENTILES, allowed_over, early_stopping_count, percentiles
+from loadgen.tokens import token_latencies_ns
+from loadgen.verdict import Statistics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,8 +24,9 @@ INFERRED_PERCENT = 99.0
 class Figures:
     """Latencies in ns, rates per second; None for what the run does not have.
 
+    ``latency_ns``, ``query_latency_ns``: of samples, and of whole queries.
     ``met``: whether each of the format's four demands was met, as far as it was made.
-    ``early_stopping``: lines about the early-stopping test.
+    ``early_stopping``: lines about the early-stopping tests, by the tests' names.
     ``completed_per_s``: answers per second, of which the first only starts the count.
     ``busy_per_s``: queries per second of latency, which leaves out the generator's own time.
     ``errors``: what went wrong that the format has no key for; with any, a run is not valid.
@@ -32,13 +35,15 @@ class Figures:
     valid: bool
     met: dict[str, bool]
     hints: tuple[str, ...]
-    early_stopping: tuple[str, ...]
+    early_stopping: dict[str, tuple[str, ...]]
     errors: tuple[str, ...]
     warnings: tuple[str, ...]
     latency_ns: dict[str, int]
+    query_latency_ns: dict[str, int]
     completed_per_s: float | None
     busy_per_s: float | None
     judged_percentile_ns: int | None
+    judged_first_token_ns: int | None
     estimate_ns: int | None
     inferred_estimate_ns: int | None
 
@@ -46,31 +51,38 @@ class Figures:
 def figures(run: FinishedRun) -> Figures:
     """The figures of ``run``."""
     demands = {row.name: _demand(row) for row in run.verdict.constraints}
-    met = {
-        name: row.passed
-        for row in run.verdict.constraints
-        if (name := demands[row.name]) is not None
-    }
+    met: dict[str, bool] = {}
+    for row in run.verdict.constraints:
+        if (name := demands[row.name]) is not None:
+            met[name] = met.get(name, True) and row.passed
     if run.settings.scenario is Scenario.OFFLINE and run.settings.confidence is not None:
         met["early_stopping"] = True  # The format says so: Offline has no such test.
     errors = _errors(run, [row for row in run.verdict.missed if demands[row.name] is None])
-    ordered = _Ordered(run.log.latency_ns) if run.settings.scenario.closed_loop else _Ordered()
-    tested = "early_stopping" in met
+    tests = _tests(run) if "early_stopping" in met else {}
+    estimates = {name: test.estimates(run) for name, test in tests.items()}
+    estimate_ns, inferred_ns = next(iter(estimates.values()), (None, None))
+    closed = run.settings.scenario.closed_loop
     judged = run.settings.percentile
-    estimate_ns = ordered.estimate(run, judged) if tested else None
-    inferred_ns = ordered.estimate(run, INFERRED_PERCENT) if tested else None
-    latency_ns = _latencies(run.verdict.statistics)
+    query_latency_ns = whole_ns(run.verdict.statistics.latency_ms)
+    whole = run.settings.scenario in (Scenario.SERVER, Scenario.SINGLE_STREAM)
     return Figures(
         valid=run.verdict.valid and not errors,
         met=met if run.settings.mode is Mode.PERFORMANCE else {},
         hints=tuple(row.hint for row in run.verdict.missed),
-        early_stopping=tuple(_early_stopping(run, estimate_ns, inferred_ns)) if tested else (),
+        early_stopping={
+            name: tuple(_early_stopping(run, test, *estimates[name]))
+            for name, test in tests.items()
+        },
         errors=errors,
         warnings=_warnings(run),
-        latency_ns=latency_ns,
+        latency_ns=query_latency_ns if whole else _of_samples(run.log.sample_latency_ns),
+        query_latency_ns=query_latency_ns,
         completed_per_s=_completed_per_s(run.verdict.statistics),
-        busy_per_s=1e9 / mean_ns if (mean_ns := latency_ns.get("mean")) else None,
-        judged_percentile_ns=ordered.percentile(judged),
+        busy_per_s=1e9 / mean_ns if (mean_ns := query_latency_ns.get("mean")) else None,
+        judged_percentile_ns=_Tested(run.log.latency_ns).percentile(judged) if closed else None,
+        judged_first_token_ns=_Tested(token_latencies_ns(run.log)[0]).percentile(judged)
+        if closed
+        else None,
         estimate_ns=estimate_ns,
         inferred_estimate_ns=inferred_ns,
     )
@@ -82,10 +94,11 @@ def _demand(row: Constraint) -> str | None:
         "min_duration": "min_duration",
         "min_queries": "min_queries",
         "min_samples": "min_queries",
-        "early_stopping": "early_stopping",
         "skipped_intervals": "perf_constraints",
     }
-    latency = row.name.startswith("p") and row.name.endswith("_latency")
+    if row.name.startswith("early_stopping"):
+        return "early_stopping"
+    latency = row.name.startswith("p") and row.name.endswith(("_latency", "_ttft", "_tpot"))
     return "perf_constraints" if latency else named.get(row.name)
 
 
@@ -103,30 +116,58 @@ def _warnings(run: FinishedRun) -> tuple[str, ...]:
     return (f"{late} answers came after the end of the run",) if late else ()
 
 
-class _Ordered:
-    """Latencies of which single places of the ascending order are wanted."""
+@dataclass(frozen=True)
+class _Tested:
+    """Values, in any order, that the early-stopping test is about; how many are over a bound."""
 
-    def __init__(self, latency_ns: NDArray[np.int64] | None = None) -> None:
-        self.latency_ns = np.empty(0, np.int64) if latency_ns is None else latency_ns
+    values_ns: NDArray[np.int64]
+    over: int = 0
 
     def place(self, place: int) -> int:
-        return int(np.partition(self.latency_ns, place)[place])
+        return int(np.partition(self.values_ns, place)[place])
 
     def percentile(self, percent: float) -> int | None:
-        count = len(self.latency_ns)
+        count = len(self.values_ns)
         return self.place(min(count - 1, int(count * (percent / 100)))) if count else None
 
+    def estimates(self, run: FinishedRun) -> tuple[int | None, int | None]:
+        """The estimates of the judged percentile and of the one that is inferred from it."""
+        if not run.settings.scenario.closed_loop:
+            return None, None
+        return self.estimate(run, run.settings.percentile), self.estimate(run, INFERRED_PERCENT)
+
     def estimate(self, run: FinishedRun, percent: float) -> int | None:
-        """The early-stopping estimate, None where there are too few queries for one."""
+        """The early-stopping estimate, None where there are too few values for one."""
         assert run.settings.confidence is not None
-        count = len(self.latency_ns)
+        count = len(self.values_ns)
         over = allowed_over(count, percent, run.settings.confidence)
         return self.place(count - over) if over >= 1 else None
 
 
-def _latencies(statistics: Statistics) -> dict[str, int]:
-    """min, max, mean (rounded down) and the percentiles, by the names of the statistics."""
-    of = statistics.latency_ms
+def _tests(run: FinishedRun) -> dict[str, _Tested]:
+    """What the early-stopping tests are about: the latency, or both times of tokens."""
+    tokens = run.verdict.statistics.tokens
+    if tokens is None:
+        over = run.verdict.statistics.over_bound_count or 0
+        return {"early_stopping": _Tested(run.log.latency_ns, over)}
+    ttft_ns, tpot_ns = token_latencies_ns(run.log)
+    return {
+        "early_stopping_ttft": _Tested(ttft_ns, tokens.ttft_over_count or 0),
+        "early_stopping_tpot": _Tested(tpot_ns, tokens.tpot_over_count or 0),
+    }
+
+
+def _of_samples(latency_ns: NDArray[np.int64]) -> dict[str, int]:
+    if len(latency_ns) == 0:
+        return {}
+    lowest, highest = int(latency_ns.min()), int(latency_ns.max())
+    extremes = {"min": lowest, "max": highest, "mean": int(latency_ns.sum()) // len(latency_ns)}
+    places = percentiles(latency_ns, PERCENTILES)
+    return {**extremes, **{f"p{p:g}": at for p, at in zip(PERCENTILES, places, strict=True)}}
+
+
+def whole_ns(of: dict[str, float]) -> dict[str, int]:
+    """min, max, mean (rounded down) and the percentiles, from ms, by the same names."""
     names = ("min", "max", "mean", *(f"p{percent:g}" for percent in PERCENTILES))
     return {name: _ns(of[name], name == "mean") for name in names if name in of}
 
@@ -143,17 +184,16 @@ def _ns(milliseconds: float, down: bool) -> int:
 
 
 def _early_stopping(
-    run: FinishedRun, estimate_ns: int | None, inferred_ns: int | None
+    run: FinishedRun, test: _Tested, estimate_ns: int | None, inferred_ns: int | None
 ) -> list[str]:
-    settings, statistics = run.settings, run.verdict.statistics
+    settings = run.settings
     assert settings.confidence is not None
     if settings.scenario is Scenario.OFFLINE:
         return []
-    queries, judged = statistics.query_count, settings.percentile
+    queries, judged = len(test.values_ns), settings.percentile
     if settings.scenario is Scenario.SERVER:
-        over = statistics.over_bound_count or 0
-        more = early_stopping_count(over, judged, settings.confidence) - queries
-        seen = f" * {queries} queries, {over} of them over the latency bound."
+        more = early_stopping_count(test.over, judged, settings.confidence) - queries
+        seen = f" * {queries} queries, {test.over} of them over the latency bound."
         return [seen, f" * {more} more would be needed, all within it."] if more > 0 else [seen]
     lines = [f" * {queries} queries."]
     wanted = {judged: estimate_ns}

@@ -32,6 +32,7 @@ def requested(run: FinishedRun) -> dict[str, Value]:
         "performance_sample_count_override": 0,
         "accuracy_sample_count_override": 0,
         "sample_concatenate_permutation": settings.issue is Issue.EQUAL,
+        **_of_tokens(settings),
     }
 
 
@@ -101,6 +102,23 @@ def _sampling(settings: Settings) -> dict[str, Value]:
         "performance_issue_same": settings.issue is Issue.SAME,
         "performance_issue_same_index": settings.same_index,
     }
+
+
+def token_bounds(settings: Settings) -> dict[str, int]:
+    """Bounds in ns on the times to the first and per further token."""
+    return {
+        "ttft_latency": round((settings.ttft_bound_ms or 0) * 1e6),
+        "tpot_latency": round((settings.tpot_bound_ms or 0) * 1e6),
+    }
+
+
+def _of_tokens(settings: Settings) -> dict[str, Value]:
+    if not settings.use_token_latencies:
+        return {}
+    offline = settings.scenario is Scenario.OFFLINE
+    bounds = {} if offline else token_bounds(settings)
+    named = {f"server_{name}": value for name, value in bounds.items()}
+    return {"use_token_latencies": True, **named}
 
 
 def _rate(settings: Settings) -> float:

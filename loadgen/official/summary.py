@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loadgen.official.figures import Figures
-from loadgen.official.parameters import effective
+from loadgen.official.parameters import effective, token_bounds
 from loadgen.official.run import FinishedRun
+from loadgen.official.tokens import token_lines, token_metric
 from loadgen.settings import Issue, Mode, Scenario
-from loadgen.verdict import PERCENTILES
+from loadgen.statistics import PERCENTILES
 
 RULE = "=" * 48
 LABELS = {
@@ -69,9 +70,11 @@ def _result(run: FinishedRun, figures: Figures) -> Iterator[str]:
     if not figures.valid:
         yield "Recommendations:"
         yield from (f" * {' '.join(hint.split())}" for hint in figures.hints)
-    if figures.early_stopping:
-        yield "Early Stopping Result:"
-        yield from figures.early_stopping
+    for name, lines in figures.early_stopping.items():
+        if lines:
+            kind = name.removeprefix("early_stopping").strip("_").upper()
+            yield f"{kind} Early Stopping Result:".strip()
+            yield from lines
 
 
 def _metric(run: FinishedRun, figures: Figures) -> Iterator[str]:
@@ -85,6 +88,7 @@ def _metric(run: FinishedRun, figures: Figures) -> Iterator[str]:
     elif figures.judged_percentile_ns is not None:
         percent = run.settings.percentile
         yield f"{percent:.1f}th percentile latency (ns) : {figures.judged_percentile_ns}"
+    yield from token_metric(run, figures)
 
 
 def _statistics(run: FinishedRun, figures: Figures) -> Iterator[str]:
@@ -101,14 +105,20 @@ def _statistics(run: FinishedRun, figures: Figures) -> Iterator[str]:
                 yield f"{f'QPS {word} loadgen overhead':<32}: {rate:.2f}"
         yield ""
     of = {f"p{percent:g}": f"{percent:.2f} percentile" for percent in PERCENTILES}
-    for name, value in figures.latency_ns.items():
+    multi = scenario is Scenario.MULTI_STREAM
+    shown = figures.query_latency_ns if multi else figures.latency_ns
+    for name, value in shown.items():
         yield f"{f'{of.get(name, name.capitalize())} latency (ns)':<32}: {value}"
+    yield from token_lines(run)
 
 
 def _parameters(run: FinishedRun) -> Iterator[str]:
     yield from _heading("Test Parameters Used")
     for name, value in effective(run).items():
-        if name not in LEFT_OUT:
+        if name == "target_latency_ns" and run.settings.use_token_latencies:
+            for bound, bound_ns in token_bounds(run.settings).items():
+                yield f"{bound} (ns): {bound_ns}"
+        elif name not in LEFT_OUT:
             shown = int(value) if isinstance(value, bool) else value
             yield f"{LABELS.get(name, f'{name} :')} {shown}"
     if run.settings.issue is Issue.EQUAL:

@@ -272,10 +272,13 @@ def test_it_runs_from_any_folder_and_refuses_a_typo(tmp_path, shared_cache):
 
 
 def test_a_damaged_cache_is_mended_and_said(tmp_path):
+    failing_network(tmp_path / "fails.onnx")
+
     def ended():
-        running = process(tmp_path, tmp_path / "cache", "sut=null", "scenario=offline", QUICK)
-        out, err = running.communicate(timeout=60)
-        assert running.returncode == 0, out + err
+        own = ("model=onnx", "model.path=fails.onnx", "scenario=offline", "dataset.count=8")
+        running = process(tmp_path, tmp_path / "cache", *own, "tracking=none")
+        _, err = running.communicate(timeout=60)
+        assert running.returncode == 4, err
         return err
 
     assert "damaged" not in ended()

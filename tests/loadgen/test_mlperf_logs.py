@@ -106,3 +106,29 @@ def test_the_logs_hold_what_was_answered(harness, tmp_path):
     assert detail["effective_test_mode"] == "AccuracyOnly"
     assert detail["qsl_reported_total_count"] == 40
     assert (tmp_path / "mlperf_log_summary.txt").stat().st_size > 0
+
+
+def test_the_logs_hold_the_tokens(harness, tmp_path):
+    program = harness(total=40, performance=20)
+    asked = {"use_token_latencies": True, "server_target_latency_ns": 0}
+
+    def speak(samples):
+        address = program.table.ctypes.data
+        for sample in samples:
+            first = mlperf.QuerySampleResponse(sample.id, address + 8 * sample.index, 4)
+            mlperf.FirstTokenComplete([first])
+            whole = mlperf.QuerySampleResponse(sample.id, address, 4, 2 + sample.index)
+            mlperf.QuerySamplesComplete([whole])
+
+    program.answer = speak
+    program.run("Server", "AccuracyOnly", **asked)
+    rows = json.loads((tmp_path / "mlperf_log_accuracy.json").read_text())
+    assert {row["qsl_idx"]: (row["token_data"], row["token_count"]) for row in rows} == {
+        i: (np.int32(2 * i).tobytes().hex().upper(), 2 + i) for i in range(40)
+    }
+    program.run("Server", **asked)
+    lines = (tmp_path / "mlperf_log_detail.txt").read_text().splitlines()
+    detail = {row["key"]: row["value"] for row in (json.loads(line[9:]) for line in lines)}
+    assert detail["requested_server_ttft_latency"] == 100_000_000
+    assert detail["result_first_token_min_latency_ns"] > 0
+    assert detail["result_completed_tokens_per_second"] > detail["result_completed_samples_per_sec"]

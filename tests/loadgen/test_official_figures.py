@@ -7,32 +7,41 @@ import numpy as np
 import pytest
 
 from loadgen import Ending, RunLog, Scenario, Settings, judge
-from loadgen._tape import STATUS
 from loadgen.official import write_logs
+from loadgen.takes import Takes
 
-CASES = json.loads((Path(__file__).parents[1] / "data/official/timed.json").read_text())["cases"]
+RECORDED = Path(__file__).parents[1] / "data/official"
+CASES = {
+    **json.loads((RECORDED / "timed.json").read_text())["cases"],
+    **json.loads((RECORDED / "tokens.json").read_text())["timed"],
+}
 
 
 def log_of(case):
     settings = Settings(**{**case["settings"], "scenario": Scenario(case["settings"]["scenario"])})
     scheduled = np.array(case["scheduled_ns"], np.int64)
     completed = np.array(case["completed_ns"], np.int64)
+    first = np.arange(len(scheduled)) * settings.samples_per_query
+    taken = np.array(case.get("taken_ns", scheduled)[: len(first)], np.int64)
+    tokens = {}
+    if settings.use_token_latencies:
+        tokens["first_token_ns"] = np.array(case["first_token_ns"], np.int64)
+        tokens["token_count"] = np.array(case["token_count"], np.int32)
     return RunLog(
         settings=settings,
         ending=Ending.COMPLETE,
         started_at="2026-11-23T17:28:44.123+00:00",
         scheduled_ns=scheduled,
-        first_sample=np.arange(len(scheduled)) * settings.samples_per_query,
-        taken_ns=np.repeat(scheduled, len(completed) // len(scheduled)),
-        completed_ns=completed,
-        status=np.full(len(completed), STATUS["done"], np.uint8),
+        first_sample=first,
+        takes=Takes.of(len(completed), first, taken, np.full(len(first), -1)),
+        answers=completed,
         sample_index=np.zeros(len(completed), np.int32),
-        lateness_ns=np.empty(0, np.int32),
         responses=None,
         repeated=0,
         unknown=0,
         after_end=0,
         error=None,
+        **tokens,
     )
 
 

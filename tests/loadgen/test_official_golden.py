@@ -11,7 +11,8 @@ from loadgen import Issue, Mode, Scenario, Settings, judge, run
 from loadgen.official import write_logs
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data/official/logs.json").read_text())
-CASES = GOLDEN["cases"]
+TOKENS = json.loads((Path(__file__).parents[1] / "data/official/tokens.json").read_text())
+CASES = GOLDEN["cases"] | TOKENS["cases"]
 # Counters of the official logger's own queue and of a callback that we have not.
 NOT_OURS = re.compile(r"logger_.*|get_sut_name_duration_ns|.*generic_message")
 # What only our runs have to say.
@@ -24,6 +25,11 @@ def settings_of(case):
     return Settings(**values, late_ms=500.0)
 
 
+def speak(batch):
+    batch.first_token((3 * batch.indices).astype(np.int32))
+    batch.complete(batch.indices.astype(np.int64), tokens=2 + batch.indices % 5)
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory, request):
     """The folder with our logs of a case, each case run once."""
@@ -34,7 +40,10 @@ def written(tmp_path_factory, request):
             settings = settings_of(CASES[name])
             counts = {key: GOLDEN[key] for key in ("total_count", "performance_count")}
             batch = 10_000 if settings.scenario is Scenario.OFFLINE else settings.samples_per_query
-            log = run(settings, library_of(**counts), scripted_sut(max_batch=batch))
+            sut = scripted_sut(max_batch=batch)
+            if settings.use_token_latencies:
+                sut.answer = speak
+            log = run(settings, library_of(**counts), sut)
             names = {"sut_name": "PySUT", "library_name": "PyQSL"}
             done[name] = tmp_path_factory.mktemp(name)
             write_logs(done[name], log, judge(log), **names, **counts)
@@ -113,4 +122,4 @@ def test_times_in_ns_are_whole_numbers(logs):
 
 def test_the_golden_accuracy_logs_are_not_empty():
     logged = [len(json.loads(case["accuracy"])) for case in CASES.values()]
-    assert np.count_nonzero(logged) == 6
+    assert np.count_nonzero(logged) == 6 + 4

@@ -13,6 +13,7 @@ import loadgen
 from loadgen import Arrivals, Ending, Mode, judge, run
 from loadgen.official import write_logs
 from loadgen.statistics import upper_estimate
+from loadgen.takes import Takes
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 NAMES = {"sut_name": "toaster", "library_name": "numbers"}
@@ -269,9 +270,9 @@ def test_a_run_ended_early_is_an_error(settings, library, null_sut, logs_of):
 
 def test_a_late_generator_is_an_error(good_log, logs_of):
     log = good_log()
-    late = np.full_like(log.lateness_ns, 2_000_000_000)
-    assert len(late) > 0
-    assert_error(logs_of(replace(log, lateness_ns=late)), "punctual_generator")
+    first, at_ns = log.takes.first, log.takes.at_ns
+    late = Takes.of(len(log.answers), first, at_ns, np.full(len(first), 2_000_000_000))
+    assert_error(logs_of(replace(log, takes=late)), "punctual_generator")
 
 
 def test_a_verdict_cannot_make_a_failed_run_valid(good_log, logs_of):
@@ -346,7 +347,7 @@ def test_a_fixed_interval_run_is_judged_by_its_skipped_intervals(good_log, logs_
     assert logs["effective_target_qps"] == 10
     assert logs["result_perf_constraints_met"] is True
     assert "early_stopping_met" not in logs
-    slow = replace(log, completed_ns=log.completed_ns + 150_000_000)
+    slow = replace(log, answers=log.answers + 150_000_000)
     assert_invalid(failed := logs_of(slow))
     assert failed["result_perf_constraints_met"] is False
 

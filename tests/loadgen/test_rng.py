@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loadgen._rng import draws, permutation
+from loadgen._rng import draws, draws_after, permutation
 
 
 def test_the_ten_thousandth_draw_is_the_one_the_cpp_standard_gives():
@@ -35,3 +35,9 @@ def test_every_order_of_four_comes_equally_often():
     assert len(counts) == 24
     # A chi-square of 23 degrees of freedom stays below 50 in 99.9 % of cases.
     assert ((counts - 1000) ** 2 / 1000).sum() < 50
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 16, 1023, 1024, 65_535, 65_536, 70_001])
+def test_a_skipped_shuffle_draws_as_much_as_a_shuffle(count):
+    for seed in range(20):
+        assert draws_after(seed, count, True) == draws_after(seed, count, False)
