@@ -71,6 +71,15 @@ class Scenario:
     max_duration_s: float | None = limited(None, more_than=0)
     min_query_count: int | None = limited(None, at_least=1, at_most=10**9)
     sut_timeout_s: float = limited(60.0, more_than=0)
+    warmup_s: float = limited(0.0, at_least=0, at_most=86_400)
+    arrivals: str = limited("poisson", choices=("poisson", "constant", "burst", "trace"))
+    burst_size: int = limited(1, at_least=1, at_most=10**6)
+    trace: str | None = None
+    interval_ms: float | None = limited(None, more_than=0)
+    issue: str = limited("random", choices=("random", "unique", "same", "equal"))
+    same_index: int = limited(0, at_least=0)
+    traffic: str = limited("v6", choices=("v5", "v6"))
+    spin_us: float = limited(0.0, at_least=0, at_most=1e6)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from engine.build import Benchmark
 from engine.config import Search
@@ -70,18 +70,16 @@ def offline_qps(full: Settings, batch: int, duration_s: float, run: Runner) -> f
     """
     count = batch
     while True:
-        settings = replace(
-            full,
+        settings = Settings(
             scenario=Scenario.OFFLINE,
-            samples_per_query=1,
-            extend=False,
             target_qps=1.0,
             min_duration_ms=0,
-            max_duration_ms=None,
-            max_query_count=None,
             min_query_count=1,
             min_sample_count=count,
-            bound_ms=None,
+            confidence=None,
+            sut_timeout_ms=full.sut_timeout_ms,
+            qsl_seed=full.qsl_seed,
+            sample_index_seed=full.sample_index_seed,
         )
         statistics = judge(_completed(run(settings, "offline throughput", None))).statistics
         assert statistics.completed_samples_per_s is not None

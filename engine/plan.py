@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
 
 from engine.config import Config, ScenarioRules
 from engine.errors import ConfigError
 from engine.validation import shipped_rules
-from loadgen import Mode, Scenario, Settings
+from loadgen import Arrivals, Issue, Mode, Scenario, Settings
 
 MOST_QUERIES = 500_000_000
+# The traffic that every edition so far asks for.
+USUAL = {"arrivals": "poisson", "interval_ms": None, "issue": "random", "traffic": "v6"}
 
 
 def scenario_rules(config: Config) -> ScenarioRules:
@@ -45,7 +50,11 @@ def check(config: Config) -> None:
     mode = Mode.ACCURACY if config.mode == "accuracy" else Mode.PERFORMANCE
     full = full_settings(config, config.scenario.target_qps or 1.0, mode)
     rate, searched = config.scenario.target_qps, config.search.kind != "none"
-    rate_missing = rate is None and not searched
+    rate_missing = rate is None and not searched and config.scenario.trace is None
+    if searched and config.scenario.trace is not None:
+        raise ConfigError(
+            "scenario.trace gives the arrivals, so there is no rate to search: set search=none."
+        )
     if config.scenario.name == Scenario.SERVER and searched and rate is not None:
         raise ConfigError(
             f"scenario.target_qps={rate:g} is for one run at that rate, but search="
@@ -88,6 +97,9 @@ def full_settings(
         extend = rules.early_stopping and rules.extend > 1
         max_duration_s = rules.extend * planned_s if extend else None
     assert asked.percentile is not None
+    trace_ns = _trace_ns(config)
+    if trace_ns is not None:
+        target_qps = len(trace_ns) / max(trace_ns[-1] / 1e9, 1e-9)
     try:
         return Settings(
             scenario=Scenario(own.name),
@@ -108,9 +120,36 @@ def full_settings(
             qsl_seed=rules.seeds.qsl,
             sample_index_seed=rules.seeds.sample_index,
             schedule_seed=rules.seeds.schedule,
+            warmup_ms=own.warmup_s * 1000 if mode is Mode.PERFORMANCE else 0.0,
+            arrivals=Arrivals(own.arrivals),
+            burst_size=own.burst_size,
+            trace_ns=trace_ns,
+            interval_ms=own.interval_ms,
+            issue=Issue(own.issue),
+            same_index=own.same_index,
+            traffic=own.traffic,
+            spin_us=own.spin_us,
         )
     except ValueError as error:
         raise ConfigError(f"scenario={own.name} with rules={rules.name}: {error}.") from error
+
+
+def _trace_ns(config: Config) -> tuple[int, ...] | None:
+    """The arrival times that the user gives; ConfigError for a file that holds none."""
+    own = config.scenario
+    if own.trace is None:
+        return None
+    try:
+        times = np.load(Path(own.trace).expanduser(), allow_pickle=False)
+    except OSError as error:
+        raise ConfigError(f"scenario.trace={own.trace}: {error.strerror or error}.") from error
+    except (ValueError, EOFError) as error:
+        raise ConfigError(f"scenario.trace={own.trace} is no array file: {error}.") from error
+    if not isinstance(times, np.ndarray) or times.ndim != 1 or times.dtype != np.int64:
+        raise ConfigError(
+            f"scenario.trace={own.trace} must hold one array of int64 nanoseconds, [queries]."
+        )
+    return tuple(times.tolist())
 
 
 def accuracy_settings(config: Config, target_qps: float | None) -> Settings:
@@ -134,6 +173,9 @@ def deviations(config: Config, *, synthetic_data: bool, reference_weights: bool)
         found.append(f"scenario.min_query_count={own.min_query_count} is below the rules'")
     if own.samples_per_query not in (None, asked.samples_per_query):
         found.append(f"scenario.samples_per_query={own.samples_per_query} is not the rules'")
+    for name, usual in USUAL.items():
+        if (value := getattr(own, name)) != usual:
+            found.append(f"scenario.{name}={value} is not the rules' traffic")
     if own.bound_ms is not None:
         found.append(f"scenario.bound_ms={own.bound_ms:g} was set by hand")
     if synthetic_data:

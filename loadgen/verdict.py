@@ -169,7 +169,10 @@ def _metric(log: RunLog, settings: Settings, statistics: Statistics) -> Metric:
         return Metric("samples_per_s", per_second, "samples/s", "accuracy run, not a speed figure")
     if settings.scenario is Scenario.SERVER:
         return Metric(
-            "server_qps", settings.target_qps, "queries/s", "rate of the Poisson arrivals"
+            "server_qps",
+            settings.target_qps,
+            "queries/s",
+            f"rate of the {settings.arrivals} arrivals",
         )
     if settings.scenario is Scenario.OFFLINE:
         return Metric(

@@ -21,7 +21,9 @@ Floats = NDArray[np.float64]
 DISTURBED = 1e-3
 # Standard error of the power law, per unit of the late share's logit away from the target's.
 MISFIT = 0.3
-PEAKS, SLOPES = 1600, 25
+PEAKS, SLOPES = 2400, 25
+# The grid reaches so far up and down from the guess, in its logarithm; no place is impossible.
+REACH, ANYWHERE = 2.5, 1e-3
 # What is taken for granted of clusters until some have been seen: so many late queries ...
 CLUSTER_PRIOR = 3.0
 # ... each in a cluster of this size.
@@ -111,14 +113,14 @@ class Belief:
 
 def believe(prior: Prior, found: Sequence[Evidence], target: Callable[[float], Target]) -> Belief:
     """The posterior after ``found``; ``target(rate)`` is what a run at that rate must achieve."""
-    widest = prior.guess_qps * np.exp(4 * prior.spread)
-    anchors = np.geomspace(prior.guess_qps**2 / widest, widest, PEAKS)
+    anchors = prior.guess_qps * np.exp(np.linspace(-REACH, REACH, PEAKS))
     slopes = np.geomspace(prior.slope / 4, prior.slope * 4, SLOPES)
     share = target(prior.guess_qps).share
     dispersion = _dispersion(found, 3 * share)
     off = np.log(anchors / prior.guess_qps) / prior.spread
     steep = np.log(slopes / prior.slope) / np.log(2)
-    log_weight = -0.5 * off[:, None] ** 2 - 0.5 * steep[None, :] ** 2
+    near = np.logaddexp(-0.5 * off**2, np.log(ANYWHERE))
+    log_weight = near[:, None] - 0.5 * steep[None, :] ** 2
     log_weight = np.where(anchors[:, None] > prior.ceiling_qps, -np.inf, log_weight)
     for evidence in found:
         log_weight = log_weight + _log_likelihood(evidence, anchors, slopes, share, dispersion)

@@ -72,6 +72,7 @@ def evaluate(load: Load, full: Settings, seed: int, run: Runner) -> tuple[Probe,
             min_query_count=1,
             extend=False,
             confidence=None,
+            warmup_ms=0.0,
             schedule_seed=(full.schedule_seed + seed) % 2**64,
         )
     log = run(settings, f"{load.kind} {load.rate_qps:.4g} qps", _watch(load, full))
@@ -93,7 +94,9 @@ def _watch(load: Load, full: Settings) -> Watch:
         late = progress.over_bound + progress.overdue
         seen = progress.completed + progress.overdue
         if load.kind == "confirm":
-            return late > most or decided(late, seen, share, load.dispersion) is Outcome.FAIL
+            early = progress.elapsed_s < LEAD_IN * run_length_s(full)
+            hopeless = decided(late, seen, share, load.dispersion) is Outcome.FAIL
+            return late > most or (hopeless and not early)
         return decided(late, seen, share, load.dispersion) is not Outcome.UNDECIDED
 
     return watch

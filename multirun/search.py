@@ -67,7 +67,8 @@ class SearchSettings:
 
     ``tolerance``: probes end when the peak is known to this share of it (standard deviation).
     ``probe_run_lengths``: all probes together cost no more than so many full runs.
-    ``shortest_probe``, ``longest_probe``: of one probe, in run lengths.
+    ``shortest_probe``, ``longest_probe``: of one probe, in run lengths; within them it has at
+    least ``least_queries``.
     ``worth_raising``: a confirmed rate is raised by one more run if it lies so much below the
     peak, and all runs together stay within ``most_run_lengths``.
     ``confidence``: how likely the first confirming run should be to pass.
@@ -80,6 +81,7 @@ class SearchSettings:
     probe_run_lengths: float = 0.45
     shortest_probe: float = 1 / 40
     longest_probe: float = 1 / 6
+    least_queries: int = 200
     confidence: float = 0.75
     max_confirmations: int = 6
     most_run_lengths: float = 2.5
@@ -141,7 +143,7 @@ class _Hunt:
         self.evaluate, self.prior, self.target = evaluate, prior, target
         self.run_length_s, self.settings = run_length_s, settings
         self.probes: list[Probe] = []
-        self.cost = 0.0
+        self.cost = self.probing_cost = 0.0
 
     @property
     def belief(self) -> Belief:
@@ -150,23 +152,26 @@ class _Hunt:
     def run(self, rate: float, kind: Kind, share: float, belief: Belief) -> Probe:
         probe = self.evaluate(Load(rate, kind, share, belief.dispersion))
         self.probes.append(probe)
-        self.cost += probe.duration_s / self.run_length_s(rate)
+        cost = probe.duration_s / self.run_length_s(rate)
+        self.cost += cost
+        self.probing_cost += cost if kind == "probe" else 0
         return probe
 
     def probe(self) -> None:
         own = self.settings
-        for number in range(own.max_probes):
-            belief, left = self.belief, own.probe_run_lengths - self.cost
+        for number in range(own.max_probes - len(self.probes)):
+            belief, left = self.belief, own.probe_run_lengths - self.probing_cost
             if belief.spread <= own.tolerance or left < own.shortest_probe:
                 return
             if belief.quantile(0.5) < own.floor * self.prior.guess_qps:
                 return
-            worth = (0.02 / belief.spread) ** 2
-            share = min(max(worth, own.shortest_probe), own.longest_probe, left)
             # Above the peak there is more to see, below it the other end of the slope.
             beside = (0.0, 0.5, -0.3)[number % 3] / self.prior.slope
             rate = belief.quantile(0.5) * math.exp(beside)
-            self.run(min(rate, self.prior.ceiling_qps), "probe", share, belief)
+            rate = min(rate, self.prior.ceiling_qps)
+            worth = max((0.02 / belief.spread) ** 2, own.least_queries / self.target(rate).queries)
+            share = min(max(worth, own.shortest_probe), own.longest_probe, left)
+            self.run(rate, "probe", share, belief)
 
     def confirm(self) -> SearchResult:
         own = self.settings
@@ -180,6 +185,7 @@ class _Hunt:
             rate = min(self.likely(self.belief, wanted), 0.995 * rate)
             if self.confirmed(rate):
                 return self.result(self.raised(rate), "confirmed under the full rules")
+            self.probe()  # if a run that was soon hopeless has left something to spend
         reason = f"{own.max_confirmations} confirming runs failed, the last at {rate:.4g} qps"
         return self.result(None, reason)
 
