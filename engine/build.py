@@ -15,6 +15,7 @@ from engine.cache import Cache
 from engine.config import Config, NullSut
 from engine.errors import ConfigError, SutError
 from engine.paths import cache_dir, resolve
+from engine.plan import performance_sample_count
 from loadgen import LoadedSet, SystemUnderTest
 
 if TYPE_CHECKING:
@@ -43,24 +44,25 @@ def build(config: Config, say: Say) -> Benchmark:
     from engine.datasets import open_library
 
     root = cache_dir(config.cache_dir)
-    config, cache = _with_paths(config, root), Cache(root)
+    config, cache = _resolved(config, root), Cache(root)
     null = isinstance(config.sut, NullSut)
     if null and config.mode != "performance":
         raise ConfigError(
             f"mode={config.mode} needs a system that runs a network; sut=null has no answers "
             "to score: use mode=performance, or another sut."
         )
-    library = open_library(config.dataset, config.model.preprocessing, cache, say)
+    model = config.model
+    library = open_library(config.dataset, model.task, model.preprocessing, cache, say)
     if isinstance(config.sut, NullSut):
         return Benchmark(config, cache, library, None, _null(config.sut))
     from engine.models import prepare
 
-    artefact = prepare(config.model, config.precision, cache, library.calibration, say)
+    artefact = prepare(model, config.precision, cache, library.calibration, say)
     return Benchmark(config, cache, library, artefact, _onnxruntime(config, artefact))
 
 
-def _with_paths(config: Config, root: Path) -> Config:
-    """``config`` with the paths that users write made real ones."""
+def _resolved(config: Config, root: Path) -> Config:
+    """``config`` with the paths that users write made real ones, and the rules' sample count."""
 
     def real(path: str | None) -> str | None:
         return None if path is None else str(resolve(path, root))
@@ -69,7 +71,11 @@ def _with_paths(config: Config, root: Path) -> Config:
     return replace(
         config,
         model=replace(model, path=real(model.path), weights=real(model.weights)),
-        dataset=replace(dataset, path=real(dataset.path)),
+        dataset=replace(
+            dataset,
+            path=real(dataset.path),
+            performance_sample_count=performance_sample_count(config),
+        ),
     )
 
 

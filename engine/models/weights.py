@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,9 @@ UNUSED_BIAS = -1000.0
 FITTED_SEED = 0
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """Batch-norm statistics and classifier rows that make a seeded network see synthetic data.
-
-    ``statistics``: float32 arrays by tensor name; ``rows`` float32 [K, features] and ``bias``
-    float32 [K] belong to the labels 0 ... K-1.
-    """
-
-    statistics: Weights
-    rows: NDArray[np.float32]
-    bias: NDArray[np.float32]
-
+Fitted = Weights
+"""What makes a seeded network see synthetic data, by tensor name: batch-norm statistics, and the
+last layers' weights. These may have fewer rows than the network's: the first classes' alone."""
 
 # What NumPy and zipfile raise for an archive that is not one, or is damaged.
 UNREADABLE = (
@@ -61,17 +51,24 @@ def seeded(network: Network, seed: int) -> dict[str, NDArray[np.float32]]:
 
 
 def fitted(network: Network, label_offset: int, fit: Fitted) -> dict[str, NDArray[np.float32]]:
-    """The network of seed 0 with fitted statistics, its classifier planted at
-    class index = label - ``label_offset``."""
-    weights = seeded(network, FITTED_SEED) | dict(fit.statistics)
-    weights["fc.weight"] = np.zeros(network.shapes["fc.weight"], np.float32)
-    weights["fc.bias"] = np.full(network.shapes["fc.bias"], UNUSED_BIAS, np.float32)
-    first = max(0, -label_offset)
-    skipped = max(0, label_offset)
-    count = len(fit.bias) - skipped
-    weights["fc.weight"][first : first + count] = fit.rows[skipped:]
-    weights["fc.bias"][first : first + count] = fit.bias[skipped:]
+    """The network of seed 0 with what was fitted, the other classes silenced.
+
+    A classifier's rows belong to labels, and its class index = label - ``label_offset``.
+    """
+    weights = seeded(network, FITTED_SEED)
+    for name, rows in fit.items():
+        offset = label_offset if name.startswith("fc.") else 0
+        weights[name] = _planted(rows, network.shapes[name], offset)
     return weights
+
+
+def _planted(rows: NDArray[np.float32], shape: tuple[int, ...], offset: int) -> NDArray[np.float32]:
+    if rows.shape == shape:
+        return rows
+    planted = np.full(shape, UNUSED_BIAS if len(shape) == 1 else 0.0, np.float32)
+    first, skipped = max(0, -offset), max(0, offset)
+    planted[first : first + len(rows) - skipped] = rows[skipped:]
+    return planted
 
 
 def read_fitted(name: str) -> Fitted | None:
@@ -80,8 +77,21 @@ def read_fitted(name: str) -> Fitted | None:
     if not source.is_file():
         return None
     with source.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        values = {key: arrays[key].astype(np.float32) for key in arrays.files}
-    return Fitted(rows=values.pop("fc.weight"), bias=values.pop("fc.bias"), statistics=values)
+        return {key: arrays[key].astype(np.float32) for key in arrays.files}
+
+
+def fitted_versions(kind: str) -> list[str]:
+    """The config keys that choose each version of a network with a fitted file; "" for the
+    reference network's own."""
+    files = resources.files("engine.models").joinpath("fitted").iterdir()
+    names = sorted(file.name.removesuffix(".npz") for file in files)
+    found = []
+    for name in names:
+        base, *parts = name.removeprefix(kind).split("_") if name.startswith(kind) else ("other",)
+        if not base:
+            keys = {"w": "model.width="}
+            found.append(" ".join(keys.get(p[0], "model.size=") + p.lstrip("w") for p in parts))
+    return found
 
 
 def from_file(network: Network, path: Path) -> dict[str, NDArray[np.float32]]:
@@ -184,10 +194,8 @@ def _uniform(name: str, shape: tuple[int, ...], seed: int) -> NDArray[np.float32
 
 
 def ship(fit: Fitted, path: Path) -> None:
-    """Write a fitted file: statistics in single, classifier rows in half precision."""
+    """Write a fitted file: vectors in single, the last layers' rows in half precision."""
     arrays: dict[str, Any] = {
-        **fit.statistics,
-        "fc.weight": fit.rows.astype(np.float16),
-        "fc.bias": fit.bias,
+        name: value if value.ndim == 1 else value.astype(np.float16) for name, value in fit.items()
     }
     np.savez_compressed(path, **arrays)
