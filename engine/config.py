@@ -13,8 +13,8 @@ from engine.fields import limited
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 MODES = ("performance", "accuracy", "both")
-TASKS = ("image_classification",)
-NETWORKS = ("mobilenet_v1", "resnet50_v1_5", "onnx")
+TASKS = ("image_classification", "object_detection")
+NETWORKS = ("mobilenet_v1", "resnet50_v1_5", "ssd_mobilenet_v1", "ssd_resnet34", "onnx")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Dataset:
     many as a performance run loads.
     """
 
-    kind: str = limited(choices=("synthetic", "imagenet"))
+    kind: str = limited(choices=("synthetic", "imagenet", "coco"))
     name: str = limited()
     performance_sample_count: int | None = limited(None, at_least=1)
     count: int | None = limited(None, at_least=1)

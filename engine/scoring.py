@@ -14,7 +14,7 @@ from evaluators.quality import Quality
 
 Responses = Sequence[NDArray[np.generic] | None]
 
-REAL_DATA = {"image_classification": "imagenet"}
+REAL_DATA = {"image_classification": "imagenet", "object_detection": "coco"}
 """The data set of each task that was not made by this program."""
 
 
@@ -32,6 +32,13 @@ def _top1(responses: Responses, truth: Any, model: Model) -> Quality:
     return top1(responses, truth, model.label_offset)
 
 
+def _coco_map(responses: Responses, truth: Any, model: Model) -> Quality:
+    from evaluators.coco_map import coco_map
+
+    return coco_map(responses, truth)
+
+
 _SCORES: dict[str, Callable[[Responses, Any, Model], Quality]] = {
     "image_classification": _top1,
+    "object_detection": _coco_map,
 }

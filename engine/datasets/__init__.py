@@ -17,8 +17,9 @@ __all__ = ("Library", "open_library")
 
 
 SOURCES = {
-    "synthetic": ("rendered", ("image_classification",)),
+    "synthetic": ("rendered", ("image_classification", "object_detection")),
     "imagenet": ("imagenet", ("image_classification",)),
+    "coco": ("coco", ("object_detection",)),
 }
 """By ``dataset.kind``: the module here, and the tasks that it has the truth for."""
 

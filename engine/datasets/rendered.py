@@ -1,4 +1,4 @@
-"""The embedded data sets as sample libraries: labelled images."""
+"""The embedded data sets as sample libraries: labelled images, or scenes of objects."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from engine import config
 from engine.cache import Cache, key_of
-from engine.datasets import drawing, pixels, synthetic
-from engine.datasets.library import Library
+from engine.datasets import drawing, pixels, scenes, synthetic
+from engine.datasets.library import Boxes, Labels, Library
 
 
 def open_library(
@@ -22,8 +22,12 @@ def open_library(
     performance_count = dataset.performance_sample_count or pixels.PERFORMANCE_COUNT
     count = dataset.count or performance_count
     size, seed = preprocessing.size, dataset.seed
-    draw, source = synthetic.image, inspect.getsource(synthetic)
-    truth = synthetic.labels("test", count, seed)
+    if task == "object_detection":
+        draw, source = scenes.scene, inspect.getsource(scenes)
+        truth: Labels | Boxes = scenes.coco("test", count, size, seed)
+    else:
+        draw, source = synthetic.image, inspect.getsource(synthetic)
+        truth = synthetic.labels("test", count, seed)
     key = key_of("synthetic", source, inspect.getsource(drawing), count, size, seed)
     array, digest = pixels.cached(
         cache, key, count, size, lambda i: draw("test", i, size, seed), progress

@@ -23,9 +23,10 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from engine.cache import Cache
 from engine.config import Preprocessing
-from engine.datasets import synthetic
+from engine.datasets import scenes, synthetic
 from engine.datasets.library import normalise
 from engine.models import weights as weight_sources
+from engine.models.fit_heads import Heads, Truth
 from engine.models.graph import Network
 from engine.models.quantise import BATCH, needs_reduced_range, quantise
 from engine.models.reference import REFERENCES, network_of
@@ -63,6 +64,9 @@ class Job:
 JOBS = (
     Job("mobilenet_v1"),
     Job("resnet50_v1_5"),
+    Job("ssd_mobilenet_v1", train_count=2048),
+    Job("ssd_mobilenet_v1", 0.25, 160),
+    Job("ssd_resnet34", 0.25, 480, train_count=2048),
 )
 """The networks whose fitted files ship with the package."""
 
@@ -75,7 +79,8 @@ def fit(job: Job) -> Fitted:
     statistics = measure_statistics(network.model(weights), first["input"])
     backbone = _with_features(network, network.model(weights | statistics))
     sessions = (_session(backbone), _quantised_session(backbone, first))
-    return {**statistics, **_classifier(job, network, sessions)}
+    last = _classifier if REFERENCES[job.kind].detector is None else _heads
+    return {**statistics, **last(job, network, sessions)}
 
 
 def _classifier(
@@ -91,6 +96,22 @@ def _classifier(
     labels = np.tile(synthetic.labels("train", job.train_count), len(sessions))
     rows, bias = ridge(features, labels, synthetic.CLASSES)
     return {"fc.weight": rows, "fc.bias": bias}
+
+
+def _heads(
+    job: Job, network: Network, sessions: tuple[onnxruntime.InferenceSession, ...]
+) -> Fitted:
+    build = REFERENCES[job.kind].detector
+    assert build is not None
+    size = job.preprocessing.size
+    _, detector = build(job.width, size)
+    heads = Heads(detector, len(scenes.CATEGORIES) + 1)
+    for number, feed in enumerate(_batches(job, job.train_count, 8)):
+        indices = range(8 * number, 8 * number + len(feed["input"]))
+        truths = [Truth.of(scenes.objects("train", i, size), size) for i in indices]
+        for session in sessions:
+            heads.see(session.run(list(network.features), feed), truths)
+    return heads.solved()
 
 
 def _session(model: ModelProto) -> onnxruntime.InferenceSession:
@@ -174,10 +195,14 @@ def _with_features(network: Network, model: ModelProto) -> ModelProto:
 def _batches(job: Job, count: int, size: int) -> Iterator[Feed]:
     """Inputs of the network from the train split, ``size`` images at a time."""
     p = job.preprocessing
+    draw = synthetic.image if REFERENCES[job.kind].detector is None else scenes.scene
     for start in range(0, count, size):
         indices = range(start, min(start + size, count))
-        pixels = (synthetic.image("train", i, p.size) for i in indices)
-        yield {"input": normalise(pixels, len(indices), p)}
+        pixels = (draw("train", i, p.size) for i in indices)
+        feed = {"input": normalise(pixels, len(indices), p)}
+        if draw is scenes.scene:
+            feed["image"] = np.array(indices, np.float32)
+        yield feed
 
 
 def main(names: list[str]) -> None:

@@ -82,7 +82,7 @@ def _own(model: config.Model, cache: Cache) -> Artefact:
     if model.task != "image_classification":
         raise ConfigError(
             f"model=onnx with model.task={model.task}: only image classifiers can be run from a "
-            "file so far."
+            "file so far. Use model=ssd_mobilenet or model=ssd_resnet34 for object detection."
         )
     if model.width != 1 or model.size is not None:
         raise ConfigError("model.width and model.size belong to reference networks: leave them.")

@@ -94,7 +94,7 @@ def test_the_shape_of_a_reference_network_is_not_negotiable(cache):
         prepare(reference("mobilenet_v1", preprocessing=wrong), FP32, cache, never)
 
 
-@pytest.mark.parametrize("name", ["mobilenet", "resnet50"])
+@pytest.mark.parametrize("name", ["mobilenet", "resnet50", "ssd_mobilenet", "ssd_resnet34"])
 def test_conf_preprocesses_as_the_fit_does(name, configured):
     model = configured(f"model={name}").model
     assert model.preprocessing == REFERENCES[model.kind].preprocessing
