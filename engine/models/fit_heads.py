@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.datasets.scenes import Object
-from engine.models.ssd import CENTRE_SCALE, SIZE_SCALE, Detector, Level, default_boxes, head
+from engine.models.ssd import (
+    CENTRE_SCALE,
+    SILENT,
+    SIZE_SCALE,
+    Detector,
+    Level,
+    default_boxes,
+    head,
+)
 
 MATCHED = 0.5
 """From this overlap (IoU) on, a default box is to find the object."""
@@ -113,8 +121,8 @@ class _LevelSums:
         kinds, level = len(self.level.boxes), self.level
         shape = (level.channels, level.kernel, level.kernel)
         classes = np.zeros((self.classes, kinds, *shape), np.float32)
-        class_bias = np.full((self.classes, kinds), -1000.0, np.float32)
-        class_bias[0] = LOGIT_SCALE
+        class_bias = np.full((self.classes, kinds), SILENT, np.float32)
+        class_bias[0] = LOGIT_SCALE / 2
         boxes = np.zeros((4, kinds, *shape), np.float32)
         box_bias = np.zeros((4, kinds), np.float32)
         for kind in np.flatnonzero(self.matched >= FEWEST):

@@ -28,7 +28,8 @@ CENTRE_SCALE, SIZE_SCALE = 0.1, 0.2
 """Units of the heads' offsets, in sides of the default box."""
 
 SILENT = -8.0
-"""A class's logit on a seeded head, which knows nothing: below every threshold."""
+"""A class's logit where a head knows nothing: below every threshold, and not so far below that
+8 bits would have to reach there."""
 
 
 @dataclass(frozen=True)

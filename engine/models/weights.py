@@ -51,20 +51,22 @@ def seeded(network: Network, seed: int) -> dict[str, NDArray[np.float32]]:
 
 
 def fitted(network: Network, label_offset: int, fit: Fitted) -> dict[str, NDArray[np.float32]]:
-    """The network of seed 0 with what was fitted, the other classes silenced.
+    """The network of seed 0 with what was fitted; the other classes are never the answer.
 
     A classifier's rows belong to labels, and its class index = label - ``label_offset``.
     """
     weights = seeded(network, FITTED_SEED)
     for name, rows in fit.items():
-        offset = label_offset if name.startswith("fc.") else 0
-        weights[name] = _planted(rows, network.shapes[name], offset)
+        if name.startswith("fc."):
+            weights[name] = _classifier_rows(rows, network.shapes[name], label_offset)
+        else:
+            weights[name][: len(rows)] = rows
     return weights
 
 
-def _planted(rows: NDArray[np.float32], shape: tuple[int, ...], offset: int) -> NDArray[np.float32]:
-    if rows.shape == shape:
-        return rows
+def _classifier_rows(
+    rows: NDArray[np.float32], shape: tuple[int, ...], offset: int
+) -> NDArray[np.float32]:
     planted = np.full(shape, UNUSED_BIAS if len(shape) == 1 else 0.0, np.float32)
     first, skipped = max(0, -offset), max(0, offset)
     planted[first : first + len(rows) - skipped] = rows[skipped:]
