@@ -57,24 +57,23 @@ class Heads:
 
     def __init__(self, detector: Detector, classes: int) -> None:
         self.levels = [_LevelSums(level, classes) for level in detector.levels]
-        self._ends = np.cumsum([level.grid**2 * len(level.boxes) for level in detector.levels])
+        ends = np.cumsum([level.grid**2 * len(level.boxes) for level in detector.levels])
+        self._starts = ends[:-1]
         self._anchors = default_boxes(detector.levels).astype(np.float64)
 
     def see(self, maps: Sequence[NDArray[np.float32]], truths: Sequence[Truth]) -> None:
-        """Take in a batch: one feature map [n, channels, side, side] a level, and the truth."""
-        for row, truth in enumerate(truths):
-            matched = _matches(self._anchors, truth.corners)
-            for level, part in zip(self.levels, np.split(matched, self._ends[:-1]), strict=True):
-                number = self.levels.index(level)
-                start = self._ends[number] - len(part)
-                anchors = self._anchors[:, start : start + len(part)]
-                level.see(_patches(maps[number][row], level.level), part, anchors, truth)
+        """Take in a batch: one feature map [n, channels, side, side] a level, and the truths."""
+        matched = np.stack([_matches(self._anchors, truth.corners) for truth in truths])
+        parts = np.split(matched, self._starts, axis=1)
+        anchors = np.split(self._anchors, self._starts, axis=1)
+        for level, features, which, boxes in zip(self.levels, maps, parts, anchors, strict=True):
+            level.see(features, which, boxes, truths)
 
     def solved(self) -> dict[str, NDArray[np.float32]]:
-        """Weights and biases by tensor name; levels that saw too few objects have none."""
+        """Weights and biases by tensor name; levels without enough objects have none."""
         found: dict[str, NDArray[np.float32]] = {}
         for number, level in enumerate(self.levels):
-            if level.matched.sum() < FEWEST:
+            if level.matched.max() < FEWEST:
                 continue
             for kind, (rows, bias) in zip(("classes", "boxes"), level.solved(), strict=True):
                 found[f"{head(number, kind)}.weight"] = rows
@@ -96,26 +95,30 @@ class _LevelSums:
 
     def see(
         self,
-        patches: NDArray[np.float32],
-        matched: NDArray[np.int64],
+        features: NDArray[np.float32],
+        which: NDArray[np.int64],
         anchors: Floats,
-        truth: Truth,
+        truths: Sequence[Truth],
     ) -> None:
-        """``patches`` [cells, features]; ``matched`` [boxes * cells]: which object, or -1."""
-        self.all += patches.T @ patches
-        cells = len(patches)
-        for kind, which in enumerate(matched.reshape(-1, cells)):
-            places = np.flatnonzero(which >= 0)
-            if not len(places):
+        """``which`` [n, boxes * cells]: the object that each default box is to find, or -1."""
+        patches = np.stack([_patches(of_image, self.level) for of_image in features])
+        every = patches.reshape(-1, patches.shape[-1])
+        self.all += every.T @ every
+        cells = patches.shape[1]
+        for kind in range(len(self.level.boxes)):
+            here = slice(kind * cells, (kind + 1) * cells)
+            image, cell = np.nonzero(which[:, here] >= 0)
+            if not len(image):
                 continue
-            x = patches[places].astype(np.float64)
-            objects = which[places]
-            ones = np.eye(self.classes)[truth.categories[objects]]
-            target = _encoded(anchors[:, kind * cells + places], truth.corners[objects])
+            objects = which[:, here][image, cell]
+            found = list(zip(image.tolist(), objects.tolist(), strict=True))
+            corners = np.stack([truths[i].corners[k] for i, k in found])
+            ones = np.eye(self.classes)[[truths[i].categories[k] for i, k in found]]
+            x = patches[image, cell].astype(np.float64)
             self.objects[kind] += x.T @ x
             self.by_class[kind] += x.T @ ones
-            self.offsets[kind] += x.T @ target
-            self.matched[kind] += len(places)
+            self.offsets[kind] += x.T @ _encoded(anchors[:, here][:, cell], corners)
+            self.matched[kind] += len(found)
 
     def solved(self) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
         kinds, level = len(self.level.boxes), self.level

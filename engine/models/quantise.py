@@ -31,7 +31,7 @@ PRODUCTS = ("Conv", *SCORES)
 ARITHMETIC = ("Add", "Mul", "Concat")
 LAYERS = (*PRODUCTS, *ARITHMETIC, "Relu", "Clip", "MaxPool", "AveragePool")
 """What is quantised. Global averages stay in floating point, and so do the outputs of matrix
-products: 8 bits would tie close scores."""
+products: 8 bits would tie close scores. For detectors see ``kept_in_floating_point``."""
 
 Feed = Mapping[str, NDArray[np.float32]]
 
@@ -54,14 +54,14 @@ def quantise(
         with _temporary_files_in(folder), _quiet_root_logger():
             folded = folder / "folded.onnx"
             quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
-            after = nodes_after_the_layers(onnx.load(str(folded), load_external_data=False))
+            kept = kept_in_floating_point(onnx.load(str(folded), load_external_data=False))
             quantize_static(
                 str(folded),
                 str(target),
                 _Batches(feeds),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(LAYERS),
-                nodes_to_exclude=after,
+                nodes_to_exclude=kept,
                 per_channel=True,
                 reduce_range=reduced,
                 activation_type=QuantType.QUInt8,
@@ -79,17 +79,23 @@ def quantise(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def nodes_after_the_layers(model: ModelProto) -> list[str]:
-    """Names of the nodes that no convolution or matrix product follows: post-processing, whose
-    coordinates do not fit into 8 bits. Activations may belong to the layer before them."""
+def kept_in_floating_point(model: ModelProto) -> list[str]:
+    """Names of the nodes that post-process what the last layers answer, and of those layers.
+
+    Coordinates do not fit into 8 bits, and neither do answers that are computed with further: a
+    detector's. A network that ends in its layers, or in their activations, has no such nodes.
+    """
     needed: set[str] = set()
-    after = []
+    last, after = [], []
     for node in reversed(model.graph.node):
-        if node.op_type in PRODUCTS or needed.intersection(node.output):
+        followed = bool(needed.intersection(node.output))
+        if node.op_type in PRODUCTS or followed:
             needed.update(node.input)
-        elif node.op_type in ARITHMETIC and node.name:
+        if not followed and node.op_type == "Conv":
+            last.append(node.name)
+        elif not followed and node.op_type in ARITHMETIC:
             after.append(node.name)
-    return after
+    return [name for name in (*last, *after) if name] if after else []
 
 
 def needs_reduced_range() -> bool:

@@ -83,17 +83,16 @@ def read_fitted(name: str) -> Fitted | None:
 
 
 def fitted_versions(kind: str) -> list[str]:
-    """The config keys that choose each version of a network with a fitted file; "" for the
-    reference network's own."""
+    """The config keys of each version of a network that has a fitted file; "" for the reference
+    network itself."""
     files = resources.files("engine.models").joinpath("fitted").iterdir()
     names = sorted(file.name.removesuffix(".npz") for file in files)
-    found = []
-    for name in names:
-        base, *parts = name.removeprefix(kind).split("_") if name.startswith(kind) else ("other",)
-        if not base:
-            keys = {"w": "model.width="}
-            found.append(" ".join(keys.get(p[0], "model.size=") + p.lstrip("w") for p in parts))
-    return found
+    versions = [name.removeprefix(kind).split("_") for name in names if name.startswith(kind)]
+    return [" ".join(_key(part) for part in parts if part) for parts in versions]
+
+
+def _key(part: str) -> str:
+    return f"model.width={part[1:]}" if part.startswith("w") else f"model.size={part}"
 
 
 def from_file(network: Network, path: Path) -> dict[str, NDArray[np.float32]]:
