@@ -77,8 +77,6 @@ def _weights(model: config.Model, network: Network) -> tuple[str, Callable[[], W
 def _own(model: config.Model, cache: Cache) -> Artefact:
     from engine.models import own
 
-    if model.path is None:
-        raise ConfigError("model=onnx needs a network: set model.path=FILE.onnx.")
     if model.task != "image_classification":
         raise ConfigError(
             f"model=onnx with model.task={model.task}: only image classifiers can be run from a "
@@ -86,6 +84,8 @@ def _own(model: config.Model, cache: Cache) -> Artefact:
         )
     if model.width != 1 or model.size is not None:
         raise ConfigError("model.width and model.size belong to reference networks: leave them.")
+    if model.path is None:
+        raise ConfigError("model=onnx needs a network: set model.path=FILE.onnx.")
     path = Path(model.path).expanduser().absolute()
     loaded = own.load(path, "model.path")
     digest = own.content_sha256(path, loaded)
