@@ -15,11 +15,15 @@ from engine.cache import Cache
 from engine.config import Config, OnnxRuntimeSut, SimulatedSut
 from engine.errors import ConfigError, SutError
 from engine.paths import cache_dir, resolve
+from engine.plan import performance_sample_count
 from loadgen import LoadedSet, SimulatedSystem, SystemUnderTest
 
 if TYPE_CHECKING:
     from engine.datasets import Library
     from engine.models import Artefact
+
+# Samples of a data set that nothing counts.
+UNREAD_COUNT = 1024
 
 Say = Callable[[str], None]
 System = SystemUnderTest | SimulatedSystem
@@ -44,18 +48,19 @@ def build(config: Config, say: Say) -> Benchmark:
     from engine.datasets import open_library
 
     root = cache_dir(config.cache_dir)
-    config, cache = _with_paths(config, root), Cache(root)
+    config, cache = _resolved(config, root), Cache(root)
     if not isinstance(config.sut, OnnxRuntimeSut):
         return Benchmark(config, cache, _unread(config), None, _without_network(config))
     from engine.models import prepare
 
-    library = open_library(config.dataset, config.model.preprocessing, cache, say)
-    artefact = prepare(config.model, config.precision, cache, library.calibration, say)
+    model = config.model
+    library = open_library(config.dataset, model.task, model.preprocessing, cache, say)
+    artefact = prepare(model, config.precision, cache, library.calibration, say)
     return Benchmark(config, cache, library, artefact, _onnxruntime(config, artefact))
 
 
-def _with_paths(config: Config, root: Path) -> Config:
-    """``config`` with the paths that users write made real ones."""
+def _resolved(config: Config, root: Path) -> Config:
+    """``config`` with the paths that users write made real ones, and the rules' sample count."""
 
     def real(path: str | None) -> str | None:
         return None if path is None else str(resolve(path, root))
@@ -64,7 +69,11 @@ def _with_paths(config: Config, root: Path) -> Config:
     return replace(
         config,
         model=replace(model, path=real(model.path), weights=real(model.weights)),
-        dataset=replace(dataset, path=real(dataset.path)),
+        dataset=replace(
+            dataset,
+            path=real(dataset.path),
+            performance_sample_count=performance_sample_count(config),
+        ),
     )
 
 
@@ -97,8 +106,8 @@ def _unread(config: Config) -> Library:
     from engine.datasets.unread import UnreadLibrary
 
     own = config.dataset
-    total = own.count or own.performance_sample_count
-    unread = UnreadLibrary(own.name, total, min(total, own.performance_sample_count))
+    loaded = own.performance_sample_count or own.count or UNREAD_COUNT
+    unread = UnreadLibrary(own.name, own.count or loaded, min(own.count or loaded, loaded))
     return cast("Library", unread)  # of which a run uses what both have
 
 

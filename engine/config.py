@@ -13,11 +13,16 @@ from engine.fields import limited
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 MODES = ("performance", "accuracy", "both")
+TASKS = ("image_classification", "object_detection")
+NETWORKS = ("mobilenet_v1", "resnet50_v1_5", "ssd_mobilenet_v1", "ssd_resnet34", "onnx")
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes a model's input: resize, centre crop, ``(x / scale - mean) / std``."""
+    """How an image becomes a model's input: resize, centre crop, ``(x / scale - mean) / std``.
+
+    A detector's images are not cropped: both sides are resized to ``size``.
+    """
 
     size: int = limited(224, at_least=8, at_most=4096)
     resize: int = limited(256, at_least=8, at_most=8192)
@@ -30,11 +35,17 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Model:
-    """Group ``model``: a reference network built from code, or a network of the user's own."""
+    """Group ``model``: a reference network built from code, or a network of the user's own.
 
-    kind: str = limited(choices=("mobilenet_v1", "resnet50_v1_5", "onnx"))
+    ``width`` (a factor on the number of channels) and ``size`` (side of the input in pixels, null
+    for the reference network's) make small versions of a reference network.
+    """
+
+    kind: str = limited(choices=NETWORKS)
     name: str = limited()
-    task: str = limited("image_classification", choices=("image_classification",))
+    task: str = limited("image_classification", choices=TASKS)
+    width: float = limited(1.0, more_than=0, at_most=1)
+    size: int | None = limited(None, at_least=32, at_most=4096)
     path: str | None = None
     weights: str | None = None
     seed: int = limited(0, at_least=0)
@@ -46,11 +57,16 @@ class Model:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Group ``dataset``: where samples and their ground truth come from."""
+    """Group ``dataset``: where samples and their ground truth come from.
 
-    kind: str = limited(choices=("synthetic", "imagenet"))
+    ``performance_sample_count``: samples that a performance run loads, null for what the rules
+    say of the model. ``count``: samples in all, null for all there are; of synthetic ones, as
+    many as a performance run loads.
+    """
+
+    kind: str = limited(choices=("synthetic", "imagenet", "coco"))
     name: str = limited()
-    performance_sample_count: int = limited(1024, at_least=1)
+    performance_sample_count: int | None = limited(None, at_least=1)
     count: int | None = limited(None, at_least=1)
     path: str | None = None
     seed: int = limited(0, at_least=0)
@@ -180,7 +196,10 @@ class Rules:
     """Group ``rules``: an edition's durations, counts, percentiles, bounds and quality targets.
 
     ``server_bounds_ms``: bound on the tail latency of the server scenario, by model.
+    ``performance_sample_counts``: samples that a performance run loads, by model.
     ``quality_ratio``: quality asked for as a share of FP32's; ``quality_ratios`` by model.
+    ``published_targets``: qualities that the rules ask of trained weights on the real data, in
+    percent, by model, where they are not that share.
     ``confidence``: of the early-stopping test on the tail latency. ``extend``: a server run in
     which it is undecided goes on, at most for so many times its planned length.
     ``late_wakeup_ms`` and ``late_wakeup_share``: the generator's own limit: at most this share
@@ -197,11 +216,13 @@ class Rules:
     extend: float = limited(1.0, at_least=1, at_most=100)
     quality_ratio: float = limited(0.99, more_than=0, at_most=1)
     quality_ratios: dict[str, float] = limited({}, more_than=0, at_most=1)
+    published_targets: dict[str, float] = limited({}, more_than=0, at_most=100)
     late_wakeup_ms: float = limited(1.0, more_than=0)
     late_wakeup_share: float = limited(0.01, more_than=0, at_most=1)
     seeds: Seeds = field(default_factory=Seeds)
     scenarios: ScenarioTable = field(default_factory=ScenarioTable)
     server_bounds_ms: dict[str, float] = limited({}, more_than=0)
+    performance_sample_counts: dict[str, int] = limited({}, at_least=1)
 
 
 @dataclass(frozen=True)

@@ -89,10 +89,12 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
     from engine.build import build
     from engine.describe import put_parts
     from engine.performance import measure
-    from engine.quality import assess
+    from engine.quality import assess, must_know_the_truth
 
     parts = build(config, reporter.say)
     put_parts(record, parts)
+    if config.mode != "performance":
+        must_know_the_truth(parts)
     record.save()
     tracker.connect()
     speed = None

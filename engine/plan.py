@@ -79,6 +79,17 @@ def check(config: Config) -> None:
         )
 
 
+def performance_sample_count(config: Config) -> int | None:
+    """Samples that a performance run loads: the user's number, or else the rules' (if any)."""
+    counts = config.rules.performance_sample_counts
+    return config.dataset.performance_sample_count or counts.get(config.model.name)
+
+
+def published_target(config: Config) -> float | None:
+    """Quality in percent that the rules ask of trained weights on real data, where they say it."""
+    return config.rules.published_targets.get(config.model.name)
+
+
 def quality_ratio(config: Config) -> float:
     """The quality asked for, as a share of FP32's (Table I of the paper)."""
     return config.rules.quality_ratios.get(config.model.name, config.rules.quality_ratio)
@@ -157,7 +168,9 @@ def accuracy_settings(config: Config, target_qps: float | None) -> Settings:
     return full_settings(config, target_qps, Mode.ACCURACY)
 
 
-def deviations(config: Config, *, synthetic_data: bool, reference_weights: bool) -> list[str]:
+def deviations(
+    config: Config, *, synthetic_data: bool, reference_weights: bool, variant: str = ""
+) -> list[str]:
     """Why a result of this config does not conform to the rules; empty if nothing stands out."""
     rules, own, asked = config.rules, config.scenario, scenario_rules(config)
     found = []
@@ -178,6 +191,11 @@ def deviations(config: Config, *, synthetic_data: bool, reference_weights: bool)
             found.append(f"scenario.{name}={value} is not the rules' traffic")
     if own.bound_ms is not None:
         found.append(f"scenario.bound_ms={own.bound_ms:g} was set by hand")
+    count, loaded = rules.performance_sample_counts.get(config.model.name), config.dataset
+    if count is not None and (loaded.performance_sample_count or count) < count:
+        found.append(f"dataset.performance_sample_count is below the rules' {count}")
+    if variant:
+        found.append(f"the network is not the reference one ({variant})")
     if synthetic_data:
         found.append("the data is synthetic")
     if not reference_weights:

@@ -13,15 +13,19 @@ from numpy.typing import NDArray
 from engine.build import Benchmark, Say, service_time_s
 from engine.cache import key_of
 from engine.config import Precision
-from engine.errors import ConfigError, SutError
+from engine.errors import ConfigError
 from engine.performance import Follow, Speed
-from engine.plan import accuracy_settings, quality_ratio
+from engine.plan import accuracy_settings, published_target, quality_ratio
 from engine.record import Record
-from evaluators.top1 import Quality, against, top1
+from engine.scoring import REAL_DATA, score
+from evaluators.quality import Quality, against
 from loadgen import Ending, RunLog, Scenario, judge, run
 
 if TYPE_CHECKING:
     from engine.datasets import Library
+
+AT_ONCE = 32
+"""How many samples the plain loop has in memory."""
 
 Responses = list[NDArray[np.generic] | None]
 
@@ -32,9 +36,8 @@ def assess(
     """Run the accuracy part and put it into ``record``; whether the target is met.
 
     The samples come in the scenario's own traffic; server at a rate the system is known to
-    serve. Raises ConfigError where the data has no truth for the network.
+    serve.
     """
-    _must_know_the_truth(benchmark)
     log = run(
         accuracy_settings(benchmark.config, _rate(benchmark, speed)),
         benchmark.library,
@@ -47,28 +50,32 @@ def assess(
         missed = "; ".join(f"{row.name}: {row.measured}" for row in verdict.missed)
         record.data["message"] = f"The accuracy run did not end well: {missed}. {log.error or ''}"
         return False, Ending.SUT_ERROR if log.ending is Ending.COMPLETE else log.ending
-    quality = _score(in_order(log, benchmark.library.total_count), benchmark)
+    library, model = benchmark.library, benchmark.config.model
+    quality = score(in_order(log, library.total_count), library.truth, model)
     reference = fp32_reference(benchmark, say)
     target = against(quality, reference.value, quality_ratio(benchmark.config))
     record.data["accuracy"] = {
         "quality": dataclasses.asdict(quality),
         "fp32": dataclasses.asdict(reference),
         "target": dataclasses.asdict(target),
-        "synthetic": benchmark.library.synthetic,
+        "synthetic": library.synthetic,
+        "published_target": None if library.synthetic else published_target(benchmark.config),
     }
     record.save()
     return target.passed, log.ending
 
 
-def _must_know_the_truth(benchmark: Benchmark) -> None:
-    """Raise ConfigError where the network never learnt what the labels mean."""
+def must_know_the_truth(benchmark: Benchmark) -> None:
+    """Raise ConfigError where the network never learnt what the truth means."""
     assert benchmark.artefact is not None
     weights, synthetic = benchmark.artefact.weights, benchmark.library.synthetic
     if synthetic and weights != "fitted":
         raise ConfigError(
-            f"mode={benchmark.config.mode}: the synthetic labels fit only the weights that come "
-            f"with the reference networks (model.seed=0), not {weights}. Use dataset=imagenet "
-            "dataset.path=FOLDER, or mode=performance."
+            f"mode={benchmark.config.mode}: the synthetic truth fits only the weights that come "
+            f"with the reference networks, not {weights}. With model={benchmark.config.model.name} "
+            f"these are: {_fitted_versions(benchmark)}. Choose one of them, "
+            f"dataset={REAL_DATA[benchmark.config.model.task]} dataset.path=FOLDER, or "
+            "mode=performance."
         )
     if not synthetic and weights in ("seeded", "fitted"):
         raise ConfigError(
@@ -76,6 +83,14 @@ def _must_know_the_truth(benchmark: Benchmark) -> None:
             f"{weights}, not trained on {benchmark.library.name}. Set model.weights=FILE, use "
             "dataset=synthetic, or mode=performance."
         )
+
+
+def _fitted_versions(benchmark: Benchmark) -> str:
+    """The keys that choose weights which know the synthetic data."""
+    from engine.models.weights import fitted_versions
+
+    found = fitted_versions(benchmark.config.model.kind)
+    return " or ".join(f"model.seed=0 {keys}".strip() for keys in found) or "none"
 
 
 def _rate(benchmark: Benchmark, speed: Speed | None) -> float | None:
@@ -102,16 +117,8 @@ def in_order(log: RunLog, total: int) -> Responses:
     return responses
 
 
-def _score(responses: Responses, benchmark: Benchmark) -> Quality:
-    config = benchmark.config
-    try:
-        return top1(responses, benchmark.library.labels, config.model.label_offset)
-    except ValueError as error:
-        raise SutError(f"The answers cannot be scored: {error}") from error
-
-
 def fp32_reference(benchmark: Benchmark, say: Say) -> Quality:
-    """Top-1 of the FP32 network on the same samples, by a plain loop beside the load generator.
+    """Quality of the FP32 network on the same samples, by a plain loop beside the load generator.
 
     Kept in the cache: the network and the samples decide it.
     """
@@ -123,10 +130,13 @@ def fp32_reference(benchmark: Benchmark, say: Say) -> Quality:
 
     def build(path: Path) -> None:
         say(f"measuring FP32's quality on {library.total_count:,} samples")
-        quality = _score(plain_loop(artefact.path, artefact.output.name, library), benchmark)
+        responses = plain_loop(artefact.path, artefact.output.name, library)
+        quality = score(responses, library.truth, model)
         path.write_text(json.dumps(dataclasses.asdict(quality)))
 
-    key = key_of("fp32 top-1", artefact.sha256, artefact.output.name, library.fingerprint)
+    key = key_of(
+        "fp32 quality", model.task, artefact.sha256, artefact.output.name, library.fingerprint
+    )
     return Quality(**json.loads(cache.file(key, ".json", build).path.read_text()))
 
 
@@ -135,10 +145,11 @@ def plain_loop(model: Path, output: str, library: Library) -> Responses:
     import onnxruntime as ort
 
     session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    (name,) = [spec.name for spec in session.get_inputs()]
+    names = [spec.name for spec in session.get_inputs()]
     responses: Responses = []
-    for first in range(0, library.total_count, 128):
-        indices = np.arange(first, min(first + 128, library.total_count))
-        (rows,) = library.load(indices).inputs
-        responses += [session.run([output], {name: row[None]})[0][0] for row in rows]
+    for first in range(0, library.total_count, AT_ONCE):
+        indices = np.arange(first, min(first + AT_ONCE, library.total_count))
+        for rows in zip(*library.load(indices).inputs, strict=True):
+            feed = {name: row[None] for name, row in zip(names, rows, strict=True)}
+            responses += [session.run([output], feed)[0][0]]
     return responses

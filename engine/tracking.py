@@ -163,8 +163,9 @@ def metrics_of(record: Json) -> dict[str, float]:
         figures["unloaded_latency_ms"] = search.get("unloaded_ms")
         figures["offline_ceiling_qps"] = search.get("ceiling_qps")
     if accuracy := record["accuracy"]:
-        figures["top1_percent"] = accuracy["quality"]["value"]
-        figures["top1_fp32_percent"] = accuracy["target"]["reference_percent"]
+        metric = accuracy["quality"]["metric"]
+        figures[metric] = accuracy["quality"]["value"]
+        figures[f"fp32_{metric}"] = accuracy["target"]["reference"]
     return {name: float(value) for name, value in figures.items() if value is not None}
 
 

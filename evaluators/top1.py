@@ -1,40 +1,14 @@
-"""Top-1 accuracy of image classification, with its interval, and a target to hold it against."""
+"""Top-1 accuracy of image classification, with its interval."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-NAMED = 5
-"""How many sample ids an error message names."""
-
-
-@dataclass(frozen=True)
-class Quality:
-    """A measured quality; ``low`` and ``high`` bound it with 95 % confidence (Clopper-Pearson)."""
-
-    metric: str
-    value: float
-    unit: str
-    correct: int
-    count: int
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Target:
-    """A quality asked for, as a share of a reference (paper, Table I), and whether it was met."""
-
-    reference_percent: float
-    ratio: float
-    required_percent: float
-    measured_percent: float
-    passed: bool
+from evaluators.quality import Quality, refuse
 
 
 def top1(
@@ -56,31 +30,25 @@ def top1(
     ids = range(len(labels)) if sample_ids is None else sample_ids
     if len(ids) != len(labels):
         raise ValueError(f"{len(ids)} sample ids for {len(labels)} labels.")
-    predicted = np.empty(len(labels), np.int64)
-    problems: dict[str, list[int]] = {}
-    for row, (sample, response) in enumerate(zip(ids, responses, strict=True)):
-        index, problem = _class_index(response)
-        predicted[row] = index
-        if problem:
-            problems.setdefault(problem, []).append(int(sample))
-    for problem, samples in problems.items():
-        named = ", ".join(map(str, samples[:NAMED])) + (", ..." if len(samples) > NAMED else "")
-        raise ValueError(f"{len(samples)} responses {problem}: samples {named}.")
+    read = [_class_index(response) for response in responses]
+    refuse(zip(ids, (problem for _, problem in read), strict=True))
+    predicted = np.array([index for index, _ in read])
     correct = int(np.count_nonzero(predicted + label_offset == np.asarray(labels)))
     return _quality(correct, len(labels))
-
-
-def against(quality: Quality, reference_percent: float, ratio: float = 0.99) -> Target:
-    """``quality`` held against ``ratio`` of a reference's: 0.99 of FP32's for most networks,
-    0.98 for MobileNet (paper, Table I)."""
-    required = reference_percent * ratio
-    return Target(reference_percent, ratio, required, quality.value, quality.value >= required)
 
 
 def _quality(correct: int, count: int) -> Quality:
     interval = binomtest(correct, count).proportion_ci(0.95, "exact")
     low, high = 100 * float(interval.low), 100 * float(interval.high)
-    return Quality("top1_percent", 100 * correct / count, "%", correct, count, low, high)
+    return Quality(
+        metric="top1_percent",
+        name="top-1",
+        value=100 * correct / count,
+        unit="%",
+        count=count,
+        details={"correct": correct, "low_percent": low, "high_percent": high},
+        note=f"{correct:,} of {count:,}; 95 % interval {low:.2f} to {high:.2f} %",
+    )
 
 
 def _class_index(response: NDArray[np.generic] | int | None) -> tuple[int, str | None]:

@@ -21,7 +21,7 @@ def _row(record: dict[str, Any]) -> Row:
     statistics = performance.get("statistics") or {}
     metric = performance.get("metric") or {}
     latency = statistics.get("latency_ms", {})
-    accuracy = record["accuracy"] or {}
+    quality = (record["accuracy"] or {}).get("quality") or {}
     search = record["search"] or {}
     return {
         "model": config["model"]["name"],
@@ -37,7 +37,8 @@ def _row(record: dict[str, Any]) -> Row:
         "latency_p90_ms": latency.get("p90"),
         "latency_p99_ms": latency.get("p99"),
         "completed_samples_per_s": statistics.get("completed_samples_per_s"),
-        "top1_percent": (accuracy.get("quality") or {}).get("value"),
+        "quality_metric": quality.get("metric"),
+        "quality": quality.get("value"),
         "message": record["message"],
     }
 

@@ -9,35 +9,35 @@ that ``dataset.count`` leaves out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL import __version__ as pillow_version
 
 from engine import config
 from engine.cache import Cache, key_of
-from engine.datasets import pixels
+from engine.datasets import photographs, pixels
 from engine.datasets.library import Library
+from engine.datasets.photographs import CALIBRATION_MAP, MAX_PIXELS
 from engine.errors import ConfigError
 
 CLASSES = 1000
-MAX_PIXELS = 64_000_000
-FORMATS = ("JPEG", "PNG", "WEBP")
-MAP, CALIBRATION_MAP = "val_map.txt", "calibration_map.txt"
+MAP = "val_map.txt"
 
 Entry = tuple[str, int | None]
 
 
 def open_library(
     dataset: config.Dataset,
+    task: str,
     preprocessing: config.Preprocessing,
     cache: Cache,
     progress: Callable[[str], None],
 ) -> Library:
     """The first ``dataset.count`` lines of the folder's map, decoded and cropped."""
-    folder = _folder(dataset)
+    folder = photographs.folder_of(dataset, MAP)
     entries = read_map(folder / MAP, labelled=True)
     count = dataset.count or len(entries)
     if count > len(entries):
@@ -46,15 +46,18 @@ def open_library(
         )
     files = [folder / name for name, _ in entries[:count]]
     p = preprocessing
-    key = key_of("imagenet", pillow_version, p.size, p.resize, [_identity(f) for f in files])
+    key = key_of(
+        "imagenet", pillow_version, p.size, p.resize, [photographs.identity(f) for f in files]
+    )
     array, digest = pixels.cached(
         cache, key, count, p.size, lambda i: decode(files[i], p.resize, p.size), progress
     )
+    performance_count = dataset.performance_sample_count or pixels.PERFORMANCE_COUNT
     return Library(
         name=dataset.name,
         synthetic=False,
-        performance_count=min(dataset.performance_sample_count, count),
-        labels=np.array([label for _, label in entries[:count]], np.int64),
+        performance_count=min(performance_count, count),
+        truth=np.array([label for _, label in entries[:count]], np.int64),
         pixels=array,
         pixels_sha256=digest,
         preprocessing=preprocessing,
@@ -68,15 +71,11 @@ def read_map(path: Path, labelled: bool) -> list[Entry]:
     Raises ConfigError naming the first line that is malformed, leaves the folder, or has a label
     outside 0 ... 999.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path} is missing: dataset.path must be a folder with the images and that file, "
-            "one line 'name.jpg LABEL' for each image."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+    lines = photographs.read_text(
+        path,
+        "dataset.path must be a folder with the images and that file, one line 'name.jpg LABEL' "
+        "for each image.",
+    ).splitlines()
     numbered = ((i, line.strip()) for i, line in enumerate(lines, 1))
     entries = [_entry(line, f"{path}, line {i}", labelled) for i, line in numbered if line]
     if not entries:
@@ -86,15 +85,7 @@ def read_map(path: Path, labelled: bool) -> list[Entry]:
 
 def decode(path: Path, resize: int, size: int) -> NDArray[np.uint8]:
     """One image: shorter side to ``resize`` (bilinear), centre crop; uint8 [size, size, 3] RGB."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ConfigError(f"The image {path} has more than {MAX_PIXELS:,} pixels.")
-            rgb = image.convert("RGB")
-    except FileNotFoundError:
-        raise ConfigError(f"The image {path} is missing, though the map names it.") from None
-    except _IMAGE_ERRORS as error:
-        raise ConfigError(f"{path} is no readable image ({'/'.join(FORMATS)}): {error}") from error
+    rgb = photographs.rgb(path)
     share = resize / min(rgb.size)
     width, height = (max(resize, round(side * share)) for side in rgb.size)
     if width * height > MAX_PIXELS:  # a very long image, enlarged by its shorter side
@@ -104,59 +95,27 @@ def decode(path: Path, resize: int, size: int) -> NDArray[np.uint8]:
     return np.asarray(resized.crop((left, top, left + size, top + size)), np.uint8)
 
 
-def _folder(dataset: config.Dataset) -> Path:
-    if dataset.path is None:
-        raise ConfigError(f"dataset={dataset.name} needs dataset.path=FOLDER (see {MAP} there).")
-    folder = Path(dataset.path).expanduser().absolute()
-    if not folder.is_dir():
-        raise ConfigError(f"dataset.path={folder}: there is no such folder.")
-    return folder
-
-
 def _entry(line: str, where: str, labelled: bool) -> Entry:
     name, _, label = line.rpartition(" ")
     if not labelled and not (name and label.isdecimal()):
         name, label = line, ""
     if not name.strip() or (labelled and not label.isdecimal()):
         raise ConfigError(f"{where}: '{line[:80]}' is not of the form 'name.jpg LABEL'.")
-    name = name.strip()
-    pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\0" in name:
-        raise ConfigError(f"{where}: '{name[:80]}' leaves the data set's folder.")
+    name = photographs.check_inside(name.strip(), where)
     if label and not 0 <= int(label) < CLASSES:
         raise ConfigError(f"{where}: the label {label} is not within 0 ... {CLASSES - 1}.")
     return name, int(label) if label else None
-
-
-def _identity(path: Path) -> tuple[str, int, int]:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise ConfigError(f"The image {path} is missing, though the map names it.") from error
-    return str(path), found.st_size, found.st_mtime_ns
 
 
 def _calibration(
     folder: Path, left_out: list[Entry], count: int, p: config.Preprocessing
 ) -> NDArray[np.uint8]:
     listed = folder / CALIBRATION_MAP
-    entries = read_map(listed, labelled=False) if listed.is_file() else left_out
-    if len(entries) < count:
-        source = f"{listed} names" if listed.is_file() else f"{MAP} leaves beyond dataset.count"
-        raise ConfigError(
-            f"Calibration needs {count} images that are not evaluated; {source} "
-            f"{len(entries)}. Give them in {CALIBRATION_MAP}, set dataset.count= below the "
-            "number of images, or lower precision.calibration_count=."
-        )
-    files = [folder / name for name, _ in entries[:count]]
-    return pixels.stacked(count, lambda i: decode(files[i], p.resize, p.size))
-
-
-_IMAGE_ERRORS = (
-    UnidentifiedImageError,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-    OSError,
-    SyntaxError,
-    ValueError,
-)
+    entries = read_map(listed, labelled=False) if listed.is_file() else None
+    return photographs.calibration(
+        folder,
+        None if entries is None else [folder / name for name, _ in entries],
+        [folder / name for name, _ in left_out],
+        count,
+        lambda path: decode(path, p.resize, p.size),
+    )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,21 +15,25 @@ from engine.config import Preprocessing
 from loadgen.samples import LoadedSet
 
 Pixels = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+Boxes = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Library:
     """Images cut into samples, as ``loadgen.samples.SampleLibrary`` asks for them.
 
-    ``labels``: int64[total_count]. ``pixels``: uint8 [total_count, size, size, 3], RGB, usually
-    memory-mapped; its content is identified by ``pixels_sha256``. ``calibration_pixels(count)``:
-    uint8 [count, size, size, 3] that are not among the samples.
+    ``truth``: labels, int64[total_count], or objects in the form of COCO's annotation files, the
+    images in the order of the samples. ``pixels``: uint8 [total_count, size, size, 3], RGB,
+    usually memory-mapped; its content is identified by ``pixels_sha256``.
+    ``calibration_pixels(count)``: uint8 [count, size, size, 3] that are not among the samples.
+    Where the truth is objects, the number of the image is a second input of the network.
     """
 
     name: str
     synthetic: bool
     performance_count: int
-    labels: NDArray[np.int64]
+    truth: Labels | Boxes
     pixels: Pixels
     pixels_sha256: str
     preprocessing: Preprocessing
@@ -36,30 +42,42 @@ class Library:
     @property
     def total_count(self) -> int:
         """Number of samples."""
-        return len(self.labels)
+        return len(self.pixels)
 
     @property
     def fingerprint(self) -> str:
-        """Hex sha256 over pixels, labels and preprocessing: equal for equal samples."""
+        """Hex sha256 over pixels, truth and preprocessing: equal for equal samples."""
         digest = hashlib.sha256(self.pixels_sha256.encode())
-        digest.update(self.labels.astype("<i8").tobytes())
+        if isinstance(self.truth, Mapping):
+            digest.update(json.dumps(self.truth, sort_keys=True).encode())
+        else:
+            digest.update(self.truth.astype("<i8").tobytes())
         digest.update(repr(self.preprocessing).encode())
         return digest.hexdigest()
 
     def load(self, indices: NDArray[np.int64]) -> LoadedSet:
-        """The samples ``indices``, preprocessed: one float32 array [n, 3, H, W] or [n, H, W, 3]."""
-        inputs = normalise((self.pixels[i] for i in indices), len(indices), self.preprocessing)
-        return LoadedSet(np.asarray(indices, np.int64), (inputs,))
+        """The samples ``indices``, preprocessed: float32 [n, 3, H, W] or [n, H, W, 3], and for
+        detectors the indices themselves, float32 [n]."""
+        indices = np.asarray(indices, np.int64)
+        return LoadedSet(indices, self._inputs((self.pixels[i] for i in indices), indices))
 
     def unload(self, indices: Sequence[int] | NDArray[np.int64]) -> None:
         """Nothing to do: the arrays go with the LoadedSet that holds them."""
 
-    def calibration(self, count: int) -> NDArray[np.float32]:
-        """``count`` preprocessed images to calibrate a quantised network with.
+    def calibration(self, count: int) -> tuple[NDArray[np.float32], ...]:
+        """The network's inputs for ``count`` samples to calibrate a quantised network with.
 
         Raises ConfigError if the data set holds no images apart for that.
         """
-        return normalise(iter(self.calibration_pixels(count)), count, self.preprocessing)
+        return self._inputs(self.calibration_pixels(count), np.arange(count))
+
+    def _inputs(
+        self, images: Iterable[Pixels], numbers: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], ...]:
+        inputs = normalise(images, len(numbers), self.preprocessing)
+        return (
+            (inputs, numbers.astype(np.float32)) if isinstance(self.truth, Mapping) else (inputs,)
+        )
 
 
 def normalise(

@@ -15,6 +15,9 @@ from engine.cache import Cache
 
 Pixels = NDArray[np.uint8]
 
+PERFORMANCE_COUNT = 1024
+"""How many samples a performance run loads where nothing else is said."""
+
 WORKERS = min(32, os.cpu_count() or 1)
 REPORT_EVERY = 1000
 

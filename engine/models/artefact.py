@@ -20,7 +20,8 @@ class Artefact:
     """An ONNX file that a system under test can load.
 
     ``path``: a file in the cache, or the user's own; ``sha256`` that of its content (external
-    data included). ``parameters`` and ``operations`` (for one sample, None if unknown) are those
+    data included). ``variant``: what makes it differ from the reference network, "" if nothing
+    does. ``parameters`` and ``operations`` (for one sample, None if unknown) are those
     of the network before quantisation. ``output``: the one output to run. ``weights``: "seeded",
     "fitted", or the name and sha256 of the file they came from.
     """
@@ -34,6 +35,7 @@ class Artefact:
     inputs: tuple[TensorSpec, ...]
     output: TensorSpec
     weights: str
+    variant: str = ""
 
     @property
     def fixed_batch(self) -> int | None:

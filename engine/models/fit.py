@@ -1,13 +1,14 @@
 """Fit a seeded network to the synthetic data: ``python -m engine.models.fit [NETWORK ...]``.
 
-Batch-norm statistics are measured layer by layer on the train split; the classifier is a ridge
-regression on the pooled features, in closed form. The backbone's weights stay as seeded. The
-regression sees the features of the 8-bit network too, so that the classifier is
+Batch-norm statistics are measured layer by layer on the train split; the last layers are ridge
+regressions on their features, in closed form. The backbone's weights stay as seeded. The
+regressions see the features of the 8-bit network too, so that the last layers are
 quantisation-friendly, as the suite's own MobileNet is (paper, section on quality targets).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import tempfile
 from collections import Counter
@@ -22,56 +23,111 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from engine.cache import Cache
 from engine.config import Preprocessing
-from engine.datasets import synthetic
+from engine.datasets import scenes, synthetic
 from engine.datasets.library import normalise
 from engine.models import weights as weight_sources
-from engine.models.graph import SIZE, Network
+from engine.models.fit_heads import Heads, Truth
+from engine.models.graph import Network
 from engine.models.quantise import BATCH, needs_reduced_range, quantise
-from engine.models.reference import PREPROCESSING, network_of
+from engine.models.reference import REFERENCES, network_of
 from engine.models.weights import Fitted
 
 STATISTICS_COUNT = 96
-TRAIN_COUNT = 4096
 RIDGE = 0.03
 LOGIT_SCALE = 10.0
 
 Floats = NDArray[np.float32]
+Feed = dict[str, Floats]
 
 
-def fit(network: Network, preprocessing: Preprocessing, train_count: int = TRAIN_COUNT) -> Fitted:
-    """Statistics and classifier rows for ``network`` at seed 0, from the synthetic train split."""
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A network to fit: its kind, width and size, and on how many images of the train split."""
+
+    kind: str
+    width: float = 1.0
+    size: int | None = None
+    train_count: int = 4096
+
+    @property
+    def network(self) -> Network:
+        """The network without weights."""
+        return network_of(self.kind, self.width, self.size)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What the network expects of an image."""
+        found = REFERENCES[self.kind].preprocessing
+        return dataclasses.replace(found, size=self.size or found.size)
+
+
+JOBS = (
+    Job("mobilenet_v1"),
+    Job("resnet50_v1_5"),
+    Job("ssd_mobilenet_v1", train_count=2048),
+    Job("ssd_mobilenet_v1", 0.25, 160),
+    Job("ssd_resnet34", 0.25, 480, train_count=768),
+)
+"""The networks whose fitted files ship with the package."""
+
+
+def fit(job: Job) -> Fitted:
+    """Statistics and last layers for a network of seed 0, from the synthetic train split."""
+    network = job.network
     weights = weight_sources.seeded(network, weight_sources.FITTED_SEED)
-    first = next(_batches(STATISTICS_COUNT, STATISTICS_COUNT, preprocessing))
-    statistics = measure_statistics(network.model(weights), first)
+    first = next(_batches(job, min(STATISTICS_COUNT, job.train_count), STATISTICS_COUNT))
+    statistics = measure_statistics(network.model(weights), first["input"])
     backbone = _with_features(network, network.model(weights | statistics))
+    sessions = (_session(backbone), _quantised_session(backbone, first))
+    last = _classifier if REFERENCES[job.kind].detector is None else _heads
+    return {**statistics, **last(job, network, sessions)}
+
+
+def _classifier(
+    job: Job, network: Network, sessions: tuple[onnxruntime.InferenceSession, ...]
+) -> Fitted:
     features = np.concatenate(
         [
-            _features(session, network.features, train_count, preprocessing)
-            for session in (_session(backbone), _quantised_session(backbone, first))
+            session.run(list(network.features), feed)[0]
+            for session in sessions
+            for feed in _batches(job, job.train_count, 32)
         ]
     )
-    labels = np.tile(synthetic.labels("train", train_count), 2)
+    labels = np.tile(synthetic.labels("train", job.train_count), len(sessions))
     rows, bias = ridge(features, labels, synthetic.CLASSES)
-    return Fitted(statistics, rows, bias)
+    return {"fc.weight": rows, "fc.bias": bias}
 
 
-def _features(
-    session: onnxruntime.InferenceSession, output: str, count: int, preprocessing: Preprocessing
-) -> Floats:
-    batches = _batches(count, 32, preprocessing)
-    return np.concatenate([session.run([output], {"input": batch})[0] for batch in batches])
+def _heads(
+    job: Job, network: Network, sessions: tuple[onnxruntime.InferenceSession, ...]
+) -> Fitted:
+    build = REFERENCES[job.kind].detector
+    assert build is not None
+    size = job.preprocessing.size
+    _, detector = build(job.width, size)
+    heads = Heads(detector, len(scenes.CATEGORIES) + 1)
+    for number, feed in enumerate(_batches(job, job.train_count, 8)):
+        indices = range(8 * number, 8 * number + len(feed["input"]))
+        truths = [Truth.of(scenes.objects("train", i, size), size) for i in indices]
+        for session in sessions:
+            heads.see(session.run(list(network.features), feed), truths)
+    return heads.solved()
 
 
 def _session(model: ModelProto) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model.SerializeToString())
 
 
-def _quantised_session(model: ModelProto, batch: Floats) -> onnxruntime.InferenceSession:
+def _quantised_session(model: ModelProto, feed: Feed) -> onnxruntime.InferenceSession:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, str(source))
-        chunks = [batch[i : i + BATCH] for i in range(0, len(batch), BATCH)]
-        quantise(source, target, "input", chunks, needs_reduced_range(), Cache(folder))
+        count = len(feed["input"])
+        feeds = [
+            {name: rows[i : i + BATCH] for name, rows in feed.items()}
+            for i in range(0, count, BATCH)
+        ]
+        quantise(source, target, feeds, needs_reduced_range(), Cache(folder))
         return onnxruntime.InferenceSession(str(target))
 
 
@@ -98,7 +154,8 @@ def measure_statistics(model: ModelProto, batch: Floats) -> dict[str, Floats]:
     values[model.graph.input[0].name] = batch
     uses = Counter(name for node in model.graph.node for name in node.input)
     statistics: dict[str, Floats] = {}
-    for node in model.graph.node:
+    last = max(i for i, n in enumerate(model.graph.node) if n.op_type == "BatchNormalization")
+    for node in model.graph.node[: last + 1]:
         if node.op_type == "BatchNormalization":
             x = values[node.input[0]]
             found = {
@@ -107,8 +164,6 @@ def measure_statistics(model: ModelProto, batch: Floats) -> dict[str, Floats]:
             }
             statistics |= found
             values |= found
-        if node.op_type == "Gemm":
-            break
         values[node.output[0]] = _run_node(node, values)
         for name in node.input:
             uses[name] -= 1
@@ -131,26 +186,33 @@ def _run_node(node: NodeProto, values: dict[str, Floats]) -> Floats:
 
 
 def _with_features(network: Network, model: ModelProto) -> ModelProto:
-    features = helper.make_tensor_value_info(network.features, TensorProto.FLOAT, None)
-    model.graph.output.append(features)
+    for name in network.features:
+        features = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        model.graph.output.append(features)
     return model
 
 
-def _batches(count: int, size: int, preprocessing: Preprocessing) -> Iterator[Floats]:
+def _batches(job: Job, count: int, size: int) -> Iterator[Feed]:
+    """Inputs of the network from the train split, ``size`` images at a time."""
+    p = job.preprocessing
+    draw = synthetic.image if REFERENCES[job.kind].detector is None else scenes.scene
     for start in range(0, count, size):
         indices = range(start, min(start + size, count))
-        pixels = synthetic.images("train", indices, SIZE)
-        yield normalise(pixels, len(indices), preprocessing)
+        pixels = (draw("train", i, p.size) for i in indices)
+        feed = {"input": normalise(pixels, len(indices), p)}
+        if draw is scenes.scene:
+            feed["image"] = np.array(indices, np.float32)
+        yield feed
 
 
 def main(names: list[str]) -> None:
     """Fit the networks named, or all, and write their files into the package."""
-    if unknown := set(names) - PREPROCESSING.keys():
-        sys.exit(f"{', '.join(sorted(unknown))}: not one of {', '.join(PREPROCESSING)}")
-    for name in names or PREPROCESSING:
-        fit_of = fit(network_of(name), PREPROCESSING[name])
+    jobs = {job.network.name: job for job in JOBS}
+    if unknown := set(names) - jobs.keys():
+        sys.exit(f"{', '.join(sorted(unknown))}: not one of {', '.join(jobs)}")
+    for name in names or jobs:
         path = Path(__file__).parent / "fitted" / f"{name}.npz"
-        weight_sources.ship(fit_of, path)
+        weight_sources.ship(fit(jobs[name]), path)
         print(f"{path}: {path.stat().st_size:,} bytes, onnx {onnx.__version__}")
 
 

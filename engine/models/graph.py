@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 OPSET = 17
 IR_VERSION = 8
-SIZE = 224
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -21,19 +20,21 @@ Weights = Mapping[str, NDArray[np.float32]]
 class Network:
     """A network without its weights: nodes in order, and the shape of every tensor they need.
 
-    ``filled``: value that a seeded vector starts from. ``carried``: for a seeded convolution that
-    passes its input on, the share of noise in it and its stride (see ``engine.models.weights``).
-
-    Input ``input`` float32 [n, 3, 224, 224]; outputs ``logits`` float32 [n, classes] and
-    ``classes`` int64 [n], the index of the largest logit.
+    ``name``: its kind, with width and size where they are not the reference network's.
+    ``inputs`` and ``outputs``: as ONNX describes them, the image first; ``response``: the output
+    that answers a sample. ``features``: the tensors that the last, fitted layers see.
+    ``filled``: value that a seeded tensor is filled with. ``carried``: for a seeded convolution
+    that passes its input on, the share of noise in it and its stride (``engine.models.weights``).
     """
 
     name: str
-    classes: int
+    inputs: tuple[ValueInfoProto, ...]
+    outputs: tuple[ValueInfoProto, ...]
+    response: str
     nodes: tuple[NodeProto, ...]
     shapes: Mapping[str, tuple[int, ...]]
     constants: Weights
-    features: str
+    features: tuple[str, ...]
     filled: Mapping[str, float]
     carried: Mapping[str, tuple[float, int]]
 
@@ -43,17 +44,34 @@ class Network:
         graph = helper.make_graph(
             self.nodes,
             self.name,
-            [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 3, SIZE, SIZE])],
-            [
-                helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", self.classes]),
-                helper.make_tensor_value_info("classes", TensorProto.INT64, ["batch"]),
-            ],
+            self.inputs,
+            self.outputs,
             [numpy_helper.from_array(value, name) for name, value in values.items()],
         )
         opset = [helper.make_opsetid("", OPSET)]
         return helper.make_model(
             graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="tailbound"
         )
+
+
+def scaled(channels: int, width: float) -> int:
+    """``channels`` times ``width``, a multiple of eight, as convolutions like it."""
+    return max(8, round(channels * width / 8) * 8)
+
+
+def same(side: int, stride: int) -> tuple[tuple[int, int, int, int], int]:
+    """TensorFlow's SAME padding of a 3x3 kernel on a side, and the side that comes out.
+
+    An even side with stride 2 is padded only below and right.
+    """
+    out = -(-side // stride)
+    total = max(0, (out - 1) * stride + 3 - side)
+    return (total // 2, total // 2, total - total // 2, total - total // 2), out
+
+
+def image_input(size: int) -> ValueInfoProto:
+    """Input ``input``: preprocessed images, float32 [batch, 3, size, size]."""
+    return helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 3, size, size])
 
 
 @dataclass
@@ -76,17 +94,25 @@ class Builder:
         pads: tuple[int, int, int, int] = (0, 0, 0, 0),
         group: int = 1,
         carry: float | None = None,
+        bias: float | None = None,
     ) -> str:
-        """A convolution without bias; ``shape``: outputs, inputs, kernel; ``pads``: top, left,
-        bottom, right."""
+        """A convolution; ``shape``: outputs, inputs, kernel; ``pads``: top, left, bottom, right.
+
+        ``bias``: what a seeded bias is filled with, None for a convolution without one.
+        """
         outputs, inputs, kernel = shape
         if carry is not None:
             self.carried[f"{name}.weight"] = (carry, stride)
         self.shapes[f"{name}.weight"] = (outputs, inputs // group, kernel, kernel)
-        return self._add(
+        names = [f"{name}.weight"]
+        if bias is not None:
+            names.append(f"{name}.bias")
+            self.shapes[f"{name}.bias"] = (outputs,)
+            self.filled[f"{name}.bias"] = bias
+        return self.node(
             "Conv",
             name,
-            [x, f"{name}.weight"],
+            [x, *names],
             kernel_shape=[kernel, kernel],
             strides=[stride, stride],
             pads=list(pads),
@@ -100,24 +126,24 @@ class Builder:
         names = [f"{name}.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
         self.shapes |= dict.fromkeys(names, (channels,))
         self.filled |= zip(names, (scale, shift, 0.0, 1.0), strict=True)
-        return self._add("BatchNormalization", name, [x, *names], epsilon=self.epsilon)
+        return self.node("BatchNormalization", name, [x, *names], epsilon=self.epsilon)
 
     def relu(self, x: str) -> str:
         """max(x, 0)."""
-        return self._add("Relu", f"{x}.relu", [x])
+        return self.node("Relu", f"{x}.relu", [x])
 
     def relu6(self, x: str) -> str:
         """x limited to 0 ... 6."""
         self.constants |= {"zero": np.zeros((), np.float32), "six": np.full((), 6, np.float32)}
-        return self._add("Clip", f"{x}.relu6", [x, "zero", "six"])
+        return self.node("Clip", f"{x}.relu6", [x, "zero", "six"])
 
     def add(self, x: str, y: str, name: str) -> str:
         """Elementwise sum."""
-        return self._add("Add", name, [x, y])
+        return self.node("Add", name, [x, y])
 
     def max_pool(self, x: str, name: str, kernel: int, stride: int, pad: int) -> str:
         """Largest value of each window."""
-        return self._add(
+        return self.node(
             "MaxPool",
             name,
             [x],
@@ -126,28 +152,34 @@ class Builder:
             pads=[pad] * 4,
         )
 
-    def classify(self, x: str, name: str, channels: int, classes: int) -> Network:
-        """Global average, fully connected layer ``fc`` and arg max: the network is complete."""
-        pooled = self._add("GlobalAveragePool", "pool", [x])
-        features = self._add("Flatten", "features", [pooled], axis=1)
-        self.shapes |= {"fc.weight": (classes, channels), "fc.bias": (classes,)}
-        self.filled["fc.bias"] = 0.0
-        inputs = [features, "fc.weight", "fc.bias"]
-        self.nodes.append(helper.make_node("Gemm", inputs, ["logits"], "fc", transB=1))
-        self.nodes.append(
-            helper.make_node("ArgMax", ["logits"], ["classes"], "argmax", axis=1, keepdims=0)
-        )
+    def node(self, op: str, name: str, inputs: Sequence[str], **attributes: Any) -> str:
+        """Any operator with one output, which takes the operator's own name."""
+        self.nodes.append(helper.make_node(op, inputs, [name], name, **attributes))
+        return name
+
+    def constant(self, name: str, value: ArrayLike, dtype: DTypeLike = np.float32) -> str:
+        """An array that belongs to the structure: it is no parameter and no checkpoint has it."""
+        tensor = numpy_helper.from_array(np.asarray(value, dtype), name)
+        return self.node("Constant", name, [], value=tensor)
+
+    def network(
+        self,
+        name: str,
+        inputs: Sequence[ValueInfoProto],
+        outputs: Sequence[ValueInfoProto],
+        response: str,
+        features: Sequence[str],
+    ) -> Network:
+        """What has been built so far as a whole network."""
         return Network(
             name=name,
-            classes=classes,
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+            response=response,
             nodes=tuple(self.nodes),
             shapes=self.shapes,
             constants=self.constants,
-            features=features,
+            features=tuple(features),
             filled=self.filled,
             carried=self.carried,
         )
-
-    def _add(self, op: str, name: str, inputs: list[str], **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(op, inputs, [name], name, **attributes))
-        return name

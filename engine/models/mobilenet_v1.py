@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from engine.models.graph import Builder, Network
+from engine.models.classifier import classify
+from engine.models.graph import Builder, Network, same, scaled
 
+SIZE = 224
 CLASSES = 1001
 """Class 0 is background, as in the suite's own network: label = class index - 1."""
 
+EPSILON = 1e-3
 DEPTHWISE_NOISE, POINTWISE_NOISE, SHIFT = 0.2, 0.02, 1.0
 """What the seeded weights start from: near the identity, most activations past the kink."""
 
@@ -24,26 +27,39 @@ BLOCKS = (
 )
 
 
-def network() -> Network:
+def network(name: str, width: float = 1.0, size: int = SIZE) -> Network:
     """A 3x3 convolution, thirteen depthwise-separable blocks, and the classifier."""
-    b = Builder(epsilon=1e-3)
-    x = b.conv("input", "conv", (32, 3, 3), 2, _same(2))
-    x = b.relu6(b.batch_norm(x, "bn", 32, shift=SHIFT))
-    channels = 32
-    for number, (outputs, stride) in enumerate(BLOCKS, 1):
-        x = _separable(b, x, f"blocks.{number}", channels, outputs, stride)
-        channels = outputs
-    return b.classify(x, "mobilenet_v1", channels, CLASSES)
+    b = Builder(epsilon=EPSILON)
+    (*_, (x, channels, _)) = backbone(b, width, size)
+    return classify(b, x, name, channels, CLASSES, size)
 
 
-def _separable(b: Builder, x: str, name: str, inputs: int, outputs: int, stride: int) -> str:
-    shape, pads = (inputs, inputs, 3), _same(stride)
+def backbone(b: Builder, width: float, size: int) -> list[tuple[str, int, int]]:
+    """The network without its classifier: each block's output, its channels and its side."""
+    pads, side = same(size, 2)
+    channels = scaled(32, width)
+    x = b.conv("input", "conv", (channels, 3, 3), 2, pads)
+    x = b.relu6(b.batch_norm(x, "bn", channels, shift=SHIFT))
+    outputs = []
+    for number, (wide, stride) in enumerate(BLOCKS, 1):
+        pads, side = same(side, stride)
+        x = _separable(b, x, f"blocks.{number}", channels, scaled(wide, width), stride, pads)
+        channels = scaled(wide, width)
+        outputs.append((x, channels, side))
+    return outputs
+
+
+def _separable(
+    b: Builder,
+    x: str,
+    name: str,
+    inputs: int,
+    outputs: int,
+    stride: int,
+    pads: tuple[int, int, int, int],
+) -> str:
+    shape = (inputs, inputs, 3)
     x = b.conv(x, f"{name}.depthwise", shape, stride, pads, group=inputs, carry=DEPTHWISE_NOISE)
     x = b.relu6(b.batch_norm(x, f"{name}.depthwise_bn", inputs, shift=SHIFT))
     x = b.conv(x, f"{name}.pointwise", (outputs, inputs, 1), carry=POINTWISE_NOISE)
     return b.relu6(b.batch_norm(x, f"{name}.pointwise_bn", outputs, shift=SHIFT))
-
-
-def _same(stride: int) -> tuple[int, int, int, int]:
-    """TensorFlow's SAME for a 3x3 kernel on an even side: stride 2 pads only below and right."""
-    return (1, 1, 1, 1) if stride == 1 else (0, 0, 1, 1)

@@ -64,13 +64,20 @@ def content_sha256(path: Path, model: ModelProto) -> str:
     return digest.hexdigest()
 
 
+def input_specs(model: ModelProto, name: str | None) -> tuple[TensorSpec, ...]:
+    """The network's inputs, ``name`` checked to be the first if it is given."""
+    inputs = _inputs(model)
+    if name is not None:
+        _select(inputs[:1], name, "input")
+    return tuple(_spec(value) for value in inputs)
+
+
 def select_input(model: ModelProto, name: str | None) -> TensorSpec:
     """The network's one input (initialisers that double as inputs aside).
 
     Raises ConfigError if ``name`` is none of its inputs or it needs more than one.
     """
-    constants = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in constants]
+    inputs = _inputs(model)
     chosen = _select(inputs, name, "input")
     if len(inputs) > 1:
         raise ConfigError(
@@ -92,6 +99,11 @@ def output_spec(model: ModelProto, name: str) -> TensorSpec:
 def is_fixed_to_one(model: ModelProto) -> bool:
     """Whether the network's input takes a batch of one and no other."""
     return select_input(model, None).shape[:1] == (1,)
+
+
+def _inputs(model: ModelProto) -> list[ValueInfoProto]:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in constants]
 
 
 def _select(values: Sequence[ValueInfoProto], name: str | None, what: str) -> ValueInfoProto:

@@ -19,7 +19,7 @@ from engine.models.artefact import Artefact
 if TYPE_CHECKING:
     from engine.models.graph import Network, Weights
 
-Calibration = Callable[[int], NDArray[np.float32]]
+Calibration = Callable[[int], tuple[NDArray[np.float32], ...]]
 Progress = Callable[[str], None]
 
 
@@ -32,9 +32,9 @@ def prepare(
 ) -> Artefact:
     """The network that ``model`` names, in the precision asked for, built unless it is cached.
 
-    ``calibration(count)``: float32 [count, ...], preprocessed images that are never evaluated;
-    called only for int8. ``progress`` receives one line before each long step. Raises
-    ConfigError for anything in the config or the files it names that cannot be used.
+    ``calibration(count)``: the network's inputs, float32 [count, ...] each, of samples that are
+    never evaluated; called only for int8. ``progress`` receives one line before each long step.
+    Raises ConfigError for anything in the config or the files it names that cannot be used.
     """
     artefact = _own(model, cache) if model.kind == "onnx" else _reference(model, cache, progress)
     _check_input(model, artefact)
@@ -44,9 +44,9 @@ def prepare(
 
 
 def _reference(model: config.Model, cache: Cache, progress: Progress) -> Artefact:
-    from engine.models.reference import network_of
+    from engine.models.reference import network_of, variant_of
 
-    network = network_of(model.kind)
+    network = network_of(model.kind, model.width, model.size)
     weights, values = _weights(model, network)
 
     def build(path: Path) -> None:
@@ -55,9 +55,10 @@ def _reference(model: config.Model, cache: Cache, progress: Progress) -> Artefac
         progress(f"building {model.name}")
         save(network.model(values()), str(path), format="protobuf")
 
-    key = key_of("fp32", model.kind, weights, model.seed, model.label_offset, _source())
+    key = key_of("fp32", network.name, weights, model.seed, model.label_offset, _source())
     file = cache.file(key, ".onnx", build)
-    return _described(model, file, weights, model.output or "classes")
+    artefact = _described(model, file, weights, model.output or network.response)
+    return dataclasses.replace(artefact, variant=variant_of(model.kind, model.width, model.size))
 
 
 def _weights(model: config.Model, network: Network) -> tuple[str, Callable[[], Weights]]:
@@ -76,6 +77,13 @@ def _weights(model: config.Model, network: Network) -> tuple[str, Callable[[], W
 def _own(model: config.Model, cache: Cache) -> Artefact:
     from engine.models import own
 
+    if model.task != "image_classification":
+        raise ConfigError(
+            f"model=onnx with model.task={model.task}: only image classifiers can be run from a "
+            "file so far. Use model=ssd_mobilenet or model=ssd_resnet34 for object detection."
+        )
+    if model.width != 1 or model.size is not None:
+        raise ConfigError("model.width and model.size belong to reference networks: leave them.")
     if model.path is None:
         raise ConfigError("model=onnx needs a network: set model.path=FILE.onnx.")
     path = Path(model.path).expanduser().absolute()
@@ -115,7 +123,7 @@ def _described(model: config.Model, file: Cached, weights: str, output: str) -> 
         sha256=file.sha256,
         parameters=counting.parameters(loaded),
         operations=counting.operations(loaded),
-        inputs=(own.select_input(loaded, model.input),),
+        inputs=own.input_specs(loaded, model.input),
         output=own.output_spec(loaded, output),
         weights=weights,
     )
@@ -145,19 +153,24 @@ def _quantised(
 ) -> Artefact:
     from engine.models import quantise
 
-    images = calibration(precision.calibration_count)
-    if artefact.fixed_batch is None:
-        chunks = [images[i : i + quantise.BATCH] for i in range(0, len(images), quantise.BATCH)]
-    else:
-        chunks = [images[i : i + 1] for i in range(len(images))]
+    arrays = calibration(precision.calibration_count)
+    names = [spec.name for spec in artefact.inputs]
+    count = len(arrays[0])
+    step = quantise.BATCH if artefact.fixed_batch is None else 1
+    feeds = [
+        {name: array[i : i + step] for name, array in zip(names, arrays, strict=True)}
+        for i in range(0, count, step)
+    ]
     reduced = quantise.needs_reduced_range()
     source = artefact.path
 
     def build(path: Path) -> None:
-        progress(f"quantising {artefact.name} to int8 with {len(images)} calibration images")
-        quantise.quantise(source, path, artefact.inputs[0].name, chunks, reduced, cache)
+        progress(f"quantising {artefact.name} to int8 with {count} calibration samples")
+        quantise.quantise(source, path, feeds, reduced, cache)
 
-    key = key_of("int8", artefact.sha256, _hash(images), reduced, _versions(), _source())
+    key = key_of(
+        "int8", artefact.sha256, [_hash(a) for a in arrays], reduced, _versions(), _source()
+    )
     file = cache.file(key, ".onnx", build)
     return dataclasses.replace(artefact, precision="int8", path=file.path, sha256=file.sha256)
 

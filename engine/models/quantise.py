@@ -6,11 +6,13 @@ import contextlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
+from onnx import ModelProto
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -25,37 +27,41 @@ from engine.errors import ConfigError
 
 BATCH = 16
 SCORES = ("Gemm", "MatMul")
-LAYERS = ("Conv", *SCORES, "Add", "Mul", "Concat", "Relu", "Clip", "MaxPool", "AveragePool")
+PRODUCTS = ("Conv", *SCORES)
+ARITHMETIC = ("Add", "Mul", "Concat")
+LAYERS = (*PRODUCTS, *ARITHMETIC, "Relu", "Clip", "MaxPool", "AveragePool")
 """What is quantised. Global averages stay in floating point, and so do the outputs of matrix
-products: 8 bits would tie close scores."""
+products: 8 bits would tie close scores. For detectors see ``kept_in_floating_point``."""
 
-Images = NDArray[np.float32]
+Feed = Mapping[str, NDArray[np.float32]]
 
 
 def quantise(
     source: Path,
     target: Path,
-    input_name: str,
-    batches: Sequence[Images],
+    feeds: Sequence[Feed],
     reduced: bool,
     cache: Cache,
 ) -> None:
     """Write ``source`` (fp32) to ``target`` with 8-bit layers (QDQ).
 
     Weights are signed, one scale per output channel; activations unsigned, their range the
-    smallest and largest values on ``batches``. ``reduced``: weights in 7 bits.
+    smallest and largest values on ``feeds``: batches of the network's inputs by their names.
+    ``reduced``: weights in 7 bits.
     """
     folder = cache.folder("int8")
     try:
         with _temporary_files_in(folder), _quiet_root_logger():
             folded = folder / "folded.onnx"
             quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
+            kept = kept_in_floating_point(onnx.load(str(folded), load_external_data=False))
             quantize_static(
                 str(folded),
                 str(target),
-                _Batches(input_name, batches),
+                _Batches(feeds),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(LAYERS),
+                nodes_to_exclude=kept,
                 per_channel=True,
                 reduce_range=reduced,
                 activation_type=QuantType.QUInt8,
@@ -73,6 +79,25 @@ def quantise(
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def kept_in_floating_point(model: ModelProto) -> list[str]:
+    """Names of the nodes that post-process what the last layers answer, and of those layers.
+
+    Coordinates do not fit into 8 bits, and neither do answers that are computed with further: a
+    detector's. A network that ends in its layers, or in their activations, has no such nodes.
+    """
+    needed: set[str] = set()
+    last, after = [], []
+    for node in reversed(model.graph.node):
+        followed = bool(needed.intersection(node.output))
+        if node.op_type in PRODUCTS or followed:
+            needed.update(node.input)
+        if not followed and node.op_type == "Conv":
+            last.append(node.name)
+        elif not followed and node.op_type in ARITHMETIC:
+            after.append(node.name)
+    return [name for name in (*last, *after) if name] if after else []
+
+
 def needs_reduced_range() -> bool:
     """Whether this processor's 8-bit products saturate in 16 bits: x86 without VNNI or AMX."""
     try:
@@ -83,10 +108,10 @@ def needs_reduced_range() -> bool:
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, name: str, batches: Sequence[Images]) -> None:
-        self._feeds = ({name: batch} for batch in batches)
+    def __init__(self, feeds: Sequence[Feed]) -> None:
+        self._feeds = iter(feeds)
 
-    def get_next(self) -> dict[str, Images] | None:
+    def get_next(self) -> Feed | None:
         return next(self._feeds, None)
 
 

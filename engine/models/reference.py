@@ -2,19 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from engine.config import Preprocessing
-from engine.models import mobilenet_v1, resnet50_v1_5
-from engine.models.graph import Network
+from engine.models import mobilenet_v1, resnet50_v1_5, ssd_mobilenet_v1, ssd_resnet34
+from engine.models.graph import Builder, Network
+from engine.models.ssd import Detector
 
-_NETWORKS = {"mobilenet_v1": mobilenet_v1.network, "resnet50_v1_5": resnet50_v1_5.network}
 
-PREPROCESSING = {
-    "mobilenet_v1": Preprocessing(scale=127.5, mean=[1.0, 1.0, 1.0]),
-    "resnet50_v1_5": Preprocessing(mean=[123.68, 116.78, 103.94]),
+@dataclass(frozen=True)
+class Reference:
+    """How to build a reference network, and what the fitted weights expect of an image.
+
+    ``build(name, width, size)``; conf/model/ holds the same ``preprocessing``. A detector can be
+    had in its parts too: ``detector(width, size)``.
+    """
+
+    build: Callable[[str, float, int], Network]
+    preprocessing: Preprocessing
+    detector: Callable[[float, int], tuple[Builder, Detector]] | None = None
+
+
+REFERENCES = {
+    "mobilenet_v1": Reference(
+        mobilenet_v1.network, Preprocessing(scale=127.5, mean=[1.0, 1.0, 1.0])
+    ),
+    "resnet50_v1_5": Reference(resnet50_v1_5.network, Preprocessing(mean=[123.68, 116.78, 103.94])),
+    "ssd_mobilenet_v1": Reference(
+        ssd_mobilenet_v1.network,
+        Preprocessing(size=300, resize=300, scale=127.5, mean=[1.0, 1.0, 1.0]),
+        ssd_mobilenet_v1.detector,
+    ),
+    "ssd_resnet34": Reference(
+        ssd_resnet34.network,
+        Preprocessing(
+            size=1200,
+            resize=1200,
+            scale=255.0,
+            mean=[0.485, 0.456, 0.406],
+            std=[0.229, 0.224, 0.225],
+        ),
+        ssd_resnet34.detector,
+    ),
 }
-"""What the fitted weights expect of an image; conf/model/ holds the same values."""
 
 
-def network_of(kind: str) -> Network:
-    """The reference network of that kind, without weights."""
-    return _NETWORKS[kind]()
+def network_of(kind: str, width: float = 1.0, size: int | None = None) -> Network:
+    """The network of that kind without weights: the reference one, or a smaller version.
+
+    ``width``: factor on the number of channels; ``size``: side of the input in pixels.
+    """
+    found = REFERENCES[kind]
+    size = size or found.preprocessing.size
+    parts = [f"w{width:g}"] * (width != 1) + [f"{size}"] * (size != found.preprocessing.size)
+    return found.build("_".join([kind, *parts]), width, size)
+
+
+def variant_of(kind: str, width: float = 1.0, size: int | None = None) -> str:
+    """What makes a network differ from the reference one of its kind, "" if nothing does."""
+    small = size not in (None, REFERENCES[kind].preprocessing.size)
+    parts = [f"width {width:g}"] * (width != 1) + [f"{size}x{size}"] * small
+    return ", ".join(parts)

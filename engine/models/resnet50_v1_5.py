@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from engine.models.graph import Builder, Network
+from engine.models.classifier import classify
+from engine.models.graph import Builder, Network, scaled
 
+SIZE = 224
 CLASSES = 1000
 """No background class: label = class index."""
 
@@ -15,19 +17,20 @@ STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
 """(inner channels, blocks, stride of the first block); a block puts out four times as many."""
 
 
-def network() -> Network:
+def network(name: str, width: float = 1.0, size: int = SIZE) -> Network:
     """A 7x7 convolution, max pooling, sixteen bottleneck blocks, and the classifier."""
     b = Builder(epsilon=1e-5)
-    x = b.conv("input", "conv1", (64, 3, 7), 2, (3, 3, 3, 3))
-    x = b.relu(b.batch_norm(x, "bn1", 64, shift=SHIFT))
+    channels = scaled(64, width)
+    x = b.conv("input", "conv1", (channels, 3, 7), 2, (3, 3, 3, 3))
+    x = b.relu(b.batch_norm(x, "bn1", channels, shift=SHIFT))
     x = b.max_pool(x, "maxpool", kernel=3, stride=2, pad=1)
-    channels = 64
-    for stage, (inner, blocks, stride) in enumerate(STAGES, 1):
+    for stage, (wide, blocks, stride) in enumerate(STAGES, 1):
+        inner = scaled(wide, width)
         for block in range(blocks):
-            name = f"layer{stage}.{block}"
-            x = _bottleneck(b, x, name, channels, inner, stride if block == 0 else 1)
+            layer = f"layer{stage}.{block}"
+            x = _bottleneck(b, x, layer, channels, inner, stride if block == 0 else 1)
             channels = 4 * inner
-    return b.classify(x, "resnet50_v1_5", channels, CLASSES)
+    return classify(b, x, name, channels, CLASSES, size)
 
 
 def _bottleneck(b: Builder, x: str, name: str, inputs: int, inner: int, stride: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,9 @@ UNUSED_BIAS = -1000.0
 FITTED_SEED = 0
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """Batch-norm statistics and classifier rows that make a seeded network see synthetic data.
-
-    ``statistics``: float32 arrays by tensor name; ``rows`` float32 [K, features] and ``bias``
-    float32 [K] belong to the labels 0 ... K-1.
-    """
-
-    statistics: Weights
-    rows: NDArray[np.float32]
-    bias: NDArray[np.float32]
-
+Fitted = Weights
+"""What makes a seeded network see synthetic data, by tensor name: batch-norm statistics, and the
+last layers' weights. These may have fewer rows than the network's: the first classes' alone."""
 
 # What NumPy and zipfile raise for an archive that is not one, or is damaged.
 UNREADABLE = (
@@ -61,17 +51,26 @@ def seeded(network: Network, seed: int) -> dict[str, NDArray[np.float32]]:
 
 
 def fitted(network: Network, label_offset: int, fit: Fitted) -> dict[str, NDArray[np.float32]]:
-    """The network of seed 0 with fitted statistics, its classifier planted at
-    class index = label - ``label_offset``."""
-    weights = seeded(network, FITTED_SEED) | dict(fit.statistics)
-    weights["fc.weight"] = np.zeros(network.shapes["fc.weight"], np.float32)
-    weights["fc.bias"] = np.full(network.shapes["fc.bias"], UNUSED_BIAS, np.float32)
-    first = max(0, -label_offset)
-    skipped = max(0, label_offset)
-    count = len(fit.bias) - skipped
-    weights["fc.weight"][first : first + count] = fit.rows[skipped:]
-    weights["fc.bias"][first : first + count] = fit.bias[skipped:]
+    """The network of seed 0 with what was fitted; the other classes are never the answer.
+
+    A classifier's rows belong to labels, and its class index = label - ``label_offset``.
+    """
+    weights = seeded(network, FITTED_SEED)
+    for name, rows in fit.items():
+        if name.startswith("fc."):
+            weights[name] = _classifier_rows(rows, network.shapes[name], label_offset)
+        else:
+            weights[name][: len(rows)] = rows
     return weights
+
+
+def _classifier_rows(
+    rows: NDArray[np.float32], shape: tuple[int, ...], offset: int
+) -> NDArray[np.float32]:
+    planted = np.full(shape, UNUSED_BIAS if len(shape) == 1 else 0.0, np.float32)
+    first, skipped = max(0, -offset), max(0, offset)
+    planted[first : first + len(rows) - skipped] = rows[skipped:]
+    return planted
 
 
 def read_fitted(name: str) -> Fitted | None:
@@ -80,8 +79,20 @@ def read_fitted(name: str) -> Fitted | None:
     if not source.is_file():
         return None
     with source.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        values = {key: arrays[key].astype(np.float32) for key in arrays.files}
-    return Fitted(rows=values.pop("fc.weight"), bias=values.pop("fc.bias"), statistics=values)
+        return {key: arrays[key].astype(np.float32) for key in arrays.files}
+
+
+def fitted_versions(kind: str) -> list[str]:
+    """The config keys of each version of a network that has a fitted file; "" for the reference
+    network itself."""
+    files = resources.files("engine.models").joinpath("fitted").iterdir()
+    names = sorted(file.name.removesuffix(".npz") for file in files)
+    versions = [name.removeprefix(kind).split("_") for name in names if name.startswith(kind)]
+    return [" ".join(_key(part) for part in parts if part) for parts in versions]
+
+
+def _key(part: str) -> str:
+    return f"model.width={part[1:]}" if part.startswith("w") else f"model.size={part}"
 
 
 def from_file(network: Network, path: Path) -> dict[str, NDArray[np.float32]]:
@@ -184,10 +195,8 @@ def _uniform(name: str, shape: tuple[int, ...], seed: int) -> NDArray[np.float32
 
 
 def ship(fit: Fitted, path: Path) -> None:
-    """Write a fitted file: statistics in single, classifier rows in half precision."""
+    """Write a fitted file: vectors in single, the last layers' rows in half precision."""
     arrays: dict[str, Any] = {
-        **fit.statistics,
-        "fc.weight": fit.rows.astype(np.float16),
-        "fc.bias": fit.bias,
+        name: value if value.ndim == 1 else value.astype(np.float16) for name, value in fit.items()
     }
     np.savez_compressed(path, **arrays)

@@ -37,8 +37,9 @@ def names_of(record: dict[str, Any]) -> tuple[str, str, str, str]:
     """Model, scenario, system and precision; a system without a network has no precision."""
     config = record["config"]
     precision = "-" if config["sut"]["kind"] == "null" else config["precision"]["name"]
-    names = (config[group]["name"] for group in ("model", "scenario", "sut"))
-    return (*names, precision)
+    model, scenario, sut = (config[group]["name"] for group in ("model", "scenario", "sut"))
+    variant = (record["model"] or {}).get("variant")
+    return (f"{model} ({variant})" if variant else model, scenario, sut, precision)
 
 
 def metric_text(record: dict[str, Any]) -> str:
@@ -52,9 +53,16 @@ def metric_text(record: dict[str, Any]) -> str:
             return "no figure"
         return f"{metric['value']:.4g} {metric['unit']}"
     if record["accuracy"]:
-        quality = record["accuracy"]["quality"]
-        return f"{quality['value']:.2f} {quality['unit']} top-1"
+        return quality_text(record["accuracy"])
     return "nothing measured"
+
+
+def quality_text(accuracy: dict[str, Any] | None) -> str:
+    """The quality with its unit and the name of its metric."""
+    if accuracy is None:
+        return "-"
+    quality = accuracy["quality"]
+    return f"{quality['value']:.2f} {quality['unit']} {quality['name']}"
 
 
 def _figures(record: dict[str, Any], performance: dict[str, Any]) -> RenderableType:
@@ -128,20 +136,20 @@ def _constraints(rows: Sequence[dict[str, Any]]) -> Table:
 def _accuracy(accuracy: dict[str, Any]) -> RenderableType:
     quality, target = accuracy["quality"], accuracy["target"]
     table = Table.grid(padding=(0, 2))
-    table.add_row(
-        "top-1",
-        f"{quality['value']:.3f} % ({quality['correct']:,} of {quality['count']:,}; "
-        f"95 % interval {quality['low']:.2f} to {quality['high']:.2f} %)",
-    )
+    unit = quality["unit"]
+    table.add_row(quality["name"], f"{quality['value']:.3f} {unit} ({quality['note']})")
     met = Text("met", style="green") if target["passed"] else Text("MISSED", style="red")
     table.add_row(
         "target",
         Text.assemble(
-            f">= {target['required_percent']:.3f} % = {target['ratio']:.0%} of FP32's "
-            f"{target['reference_percent']:.3f} %, measured on the same data  ",
+            f">= {target['required']:.3f} {unit} = {target['ratio']:.0%} of FP32's "
+            f"{target['reference']:.3f} {unit}, measured on the same data  ",
             met,
         ),
     )
+    if (published := accuracy.get("published_target")) is not None:
+        text = f"{published:g} {unit} is what the rules ask of the trained network on all of it"
+        table.add_row("published", text)
     return table
 
 
@@ -150,18 +158,17 @@ def comparison(records: Sequence[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
     for column in ("model", "scenario", "sut", "precision", "result", "p50 ms", "p99 ms"):
         table.add_column(column, justify="right" if column.endswith("ms") else "left")
-    for column in ("top-1 %", "verdict", "why not"):
+    for column in ("quality", "verdict", "why not"):
         table.add_column(column, overflow="fold")
     for record in records:
         performance = record["performance"] or {}
         latency = (performance.get("statistics") or {}).get("latency_ms", {})
         missed = [row["name"] for row in performance.get("constraints", []) if not row["passed"]]
-        quality = (record["accuracy"] or {}).get("quality")
         table.add_row(
             *names_of(record),
             metric_text(record),
             *(f"{latency[p]:.3f}" if p in latency else "-" for p in ("p50", "p99")),
-            f"{quality['value']:.2f}" if quality else "-",
+            quality_text(record["accuracy"]),
             Text(str(record["verdict"]), style=STYLES.get(record["verdict"], "yellow")),
             ", ".join(missed) or (record["message"] or ""),
         )

@@ -92,7 +92,13 @@ def test_a_rate_beyond_the_system_is_invalid(engine):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["model=mobilnet"], ["model=mobilnet is not a choice", "mobilenet, onnx, resnet50"]),
+        (
+            ["model=mobilnet"],
+            [
+                "model=mobilnet is not a choice",
+                "mobilenet, onnx, resnet50, ssd_mobilenet, ssd_resnet34",
+            ],
+        ),
         (["sut.threads"], ["sut.threads"]),
         (["=3"], ["=3"]),
         (["sut.thread=1"], ["thread is not a key of sut", "Did you mean threads?"]),

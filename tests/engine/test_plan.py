@@ -13,6 +13,8 @@ from engine.plan import (
     check,
     deviations,
     full_settings,
+    performance_sample_count,
+    published_target,
     quality_ratio,
 )
 from engine.validation import validate
@@ -27,6 +29,24 @@ def configured(*overrides: str):
 def test_table_iii_bounds_of_the_paper():
     assert bound_ms(configured("model=mobilenet")) == 10
     assert bound_ms(configured("model=resnet50")) == 15
+    assert bound_ms(configured("model=ssd_resnet34")) == 100
+    assert bound_ms(configured("model=ssd_mobilenet")) == 10
+
+
+def test_samples_that_a_performance_run_loads():
+    counts = {"mobilenet": 1024, "resnet50": 1024, "ssd_mobilenet": 256, "ssd_resnet34": 64}
+    for model, count in counts.items():
+        assert performance_sample_count(configured(f"model={model}")) == count
+    config = configured("model=ssd_mobilenet", "dataset.performance_sample_count=8")
+    assert performance_sample_count(config) == 8
+    found = deviations(config, synthetic_data=False, reference_weights=True)
+    assert "dataset.performance_sample_count is below the rules' 256" in found
+    assert performance_sample_count(configured("model.name=mine")) is None
+
+
+def test_the_published_target_of_the_light_detector():
+    assert published_target(configured("model=ssd_mobilenet")) == 22.0
+    assert published_target(configured("model=ssd_resnet34")) is None
 
 
 def test_table_i_quality_targets_of_the_paper():
@@ -67,6 +87,14 @@ def test_the_user_overrides_the_rules_and_it_is_said():
     found = " ".join(deviations(config, synthetic_data=True, reference_weights=False))
     for word in ("min_duration_s=1", "min_query_count=10", "bound_ms=20", "synthetic", "weights"):
         assert word in found
+
+
+def test_a_network_that_is_not_the_reference_one_is_said():
+    config = configured("model=resnet50", "rules=v4_0")
+    found = deviations(
+        config, synthetic_data=False, reference_weights=True, variant="width 0.5, 96x96"
+    )
+    assert found == ["the network is not the reference one (width 0.5, 96x96)"]
 
 
 def test_rules_changed_by_hand_are_said():

@@ -84,9 +84,13 @@ def test_metrics_have_names_that_mlflow_takes():
             "statistics": {"latency_ms": {"p99.9": 1.0, "mean": 2.0}, "wake_late_us": {"p50": 3.0}},
         },
         "search": {"best_qps": None, "unloaded_ms": 2.5},
-        "accuracy": None,
+        "accuracy": {
+            "quality": {"metric": "coco_map_percent", "value": 21.5},
+            "target": {"reference": 22.0},
+        },
     }
     metrics = metrics_of(record)
+    assert metrics["coco_map_percent"] == 21.5 and metrics["fp32_coco_map_percent"] == 22.0
     assert metrics["latency_p99.9_ms"] == 1.0
     assert metrics["unloaded_latency_ms"] == 2.5
     assert "peak_qps" not in metrics

@@ -5,39 +5,45 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluators.top1 import against, top1
+from evaluators.quality import against
+from evaluators.top1 import top1
 
 
 def test_class_indices_of_any_integer_form():
     responses = [np.int64(3), np.array([1], np.int32), np.array(2, np.uint8), 7]
     quality = top1(responses, np.array([3, 1, 0, 7]))
-    assert (quality.correct, quality.count, quality.value, quality.unit) == (3, 4, 75.0, "%")
+    assert (quality.details["correct"], quality.count, quality.value, quality.unit) == (
+        3,
+        4,
+        75.0,
+        "%",
+    )
     assert quality.metric == "top1_percent"
 
 
 def test_scores_count_by_their_largest():
     scores = np.array([[0.1, 0.9, 0.0], [5.0, -1.0, 4.9]], np.float32)
-    assert top1(list(scores), np.array([1, 2])).correct == 1
+    assert top1(list(scores), np.array([1, 2])).details["correct"] == 1
 
 
 def test_label_offset_is_added_to_the_class_index():
-    assert top1([np.int64(5)], np.array([4]), label_offset=-1).correct == 1
-    assert top1([np.int64(5)], np.array([4])).correct == 0
+    assert top1([np.int64(5)], np.array([4]), label_offset=-1).details["correct"] == 1
+    assert top1([np.int64(5)], np.array([4])).details["correct"] == 0
 
 
 def test_interval_is_exact():
     # Clopper-Pearson for 0 of n has the closed form 1 - (alpha / 2) ** (1 / n).
     quality = top1([0] * 20, np.ones(20, np.int64))
-    assert quality.low == 0.0
-    assert quality.high == pytest.approx(100 * (1 - 0.025 ** (1 / 20)))
+    assert quality.details["low_percent"] == 0.0
+    assert quality.details["high_percent"] == pytest.approx(100 * (1 - 0.025 ** (1 / 20)))
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60))
 def test_agrees_with_a_plain_count_and_lies_in_its_interval(pairs):
     predicted, labels = zip(*pairs, strict=True)
     quality = top1(list(predicted), np.array(labels))
-    assert quality.correct == sum(p == t for p, t in pairs)
-    assert 0 <= quality.low <= quality.value <= quality.high <= 100
+    assert quality.details["correct"] == sum(p == t for p, t in pairs)
+    assert 0 <= quality.details["low_percent"] <= quality.value <= quality.details["high_percent"]
 
 
 @pytest.mark.parametrize(
@@ -68,6 +74,6 @@ def test_wrong_counts_are_refused():
 def test_target_is_a_share_of_the_reference():
     quality = top1([1] * 757 + [0] * 243, np.ones(1000, np.int64))
     met = against(quality, 76.456)
-    assert met.passed and met.required_percent == pytest.approx(75.69144)
+    assert met.passed and met.required == pytest.approx(75.69144)
     assert not against(quality, 76.5).passed
     assert against(quality, 77.2, ratio=0.98).passed

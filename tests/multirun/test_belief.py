@@ -37,7 +37,7 @@ def test_more_queries_narrow_it_and_clusters_widen_it():
 
 
 def test_a_run_passes_every_second_time_at_the_peak():
-    found = [Evidence(1000, 10_000, 1_000_000, 10_000), Evidence(1050, 20_700, 1_000_000, 20_700)]
+    found = [Evidence(1000, 10_000, 1_000_000, 90_000), Evidence(1050, 20_700, 1_000_000, 186_300)]
     belief = believe(PRIOR, found, target)
     assert belief.quantile(0.5) == pytest.approx(1000, rel=0.003)
     assert belief.pass_probability(belief.quantile(0.5), target(1000)) == pytest.approx(

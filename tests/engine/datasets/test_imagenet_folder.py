@@ -6,7 +6,7 @@ from PIL import Image
 
 from engine import config
 from engine.cache import Cache
-from engine.datasets import imagenet, open_library
+from engine.datasets import imagenet, open_library, photographs
 from engine.errors import ConfigError
 
 P = config.Preprocessing(size=16, resize=20, mean=[1.0, 2.0, 3.0])
@@ -28,12 +28,12 @@ def folder(tmp_path):
 
 def opened(folder, tmp_path, **keys):
     dataset = config.Dataset("imagenet", "imagenet", path=str(folder), **keys)
-    return open_library(dataset, P, Cache(tmp_path / "cache"))
+    return open_library(dataset, "image_classification", P, Cache(tmp_path / "cache"))
 
 
 def test_reads_maps_crops_and_normalises(folder, tmp_path):
     library = opened(folder, tmp_path)
-    assert library.labels.tolist() == [100, 101, 102, 103, 104, 105] and not library.synthetic
+    assert library.truth.tolist() == [100, 101, 102, 103, 104, 105] and not library.synthetic
     # The third image's shorter side is already 20: no resize, only the centre crop.
     pixels = np.asarray(Image.open(folder / "a" / "2 x.png"))[2:18, 10:26]
     expected = (pixels - np.array(P.mean)).transpose(2, 0, 1)
@@ -50,7 +50,7 @@ def test_shorter_side_is_resized_with_the_aspect_kept(tmp_path):
 
 
 def test_count_takes_the_first_lines(folder, tmp_path):
-    assert opened(folder, tmp_path, count=2).labels.tolist() == [100, 101]
+    assert opened(folder, tmp_path, count=2).truth.tolist() == [100, 101]
     with pytest.raises(ConfigError, match=r"dataset.count=7 is more than the 6 lines"):
         opened(folder, tmp_path, count=7)
 
@@ -88,7 +88,9 @@ def test_each_fault_of_the_map_is_one_message(folder, tmp_path, content, message
 
 def test_missing_folder_path_and_map(folder, tmp_path):
     with pytest.raises(ConfigError, match=r"needs dataset.path=FOLDER"):
-        open_library(config.Dataset("imagenet", "imagenet"), P, Cache(tmp_path))
+        open_library(
+            config.Dataset("imagenet", "imagenet"), "image_classification", P, Cache(tmp_path)
+        )
     with pytest.raises(ConfigError, match="there is no such folder"):
         opened(folder / "none", tmp_path)
     (folder / "val_map.txt").unlink()
@@ -100,7 +102,7 @@ def test_missing_folder_path_and_map(folder, tmp_path):
 
 
 def test_an_enormous_image_is_refused_undecoded(tmp_path, monkeypatch):
-    monkeypatch.setattr(imagenet, "MAX_PIXELS", 100)
+    monkeypatch.setattr(photographs, "MAX_PIXELS", 100)
     Image.new("RGB", (11, 10)).save(tmp_path / "x.png")
     with pytest.raises(ConfigError, match="more than 100 pixels"):
         imagenet.decode(tmp_path / "x.png", 8, 8)
@@ -109,7 +111,7 @@ def test_an_enormous_image_is_refused_undecoded(tmp_path, monkeypatch):
 def test_calibration_uses_what_is_not_evaluated_or_refuses(folder, tmp_path):
     library = opened(folder, tmp_path, count=4)
     rest = opened(folder, tmp_path).load(np.array([4, 5])).inputs[0]
-    assert (library.calibration(2) == rest).all()
+    assert (library.calibration(2)[0] == rest).all()
     with pytest.raises(ConfigError, match=r"Calibration needs 3 .*calibration_map.txt"):
         library.calibration(3)
     with pytest.raises(ConfigError, match="not evaluated"):
@@ -119,7 +121,7 @@ def test_calibration_uses_what_is_not_evaluated_or_refuses(folder, tmp_path):
 def test_calibration_map_is_used_as_given(folder, tmp_path):
     (folder / "calibration_map.txt").write_text("a/3 x.png\na/1 x.png 7\n")
     library = opened(folder, tmp_path)
-    assert (library.calibration(2) == library.load(np.array([3, 1])).inputs[0]).all()
+    assert (library.calibration(2)[0] == library.load(np.array([3, 1])).inputs[0]).all()
 
 
 def test_a_changed_image_is_decoded_again(folder, tmp_path):

@@ -13,7 +13,7 @@ SMALL = config.Preprocessing(size=32, resize=36)
 
 def synthetic_library(tmp_path, preprocessing=SMALL, count=12, **keys):
     dataset = config.Dataset("synthetic", "synthetic", count=count, **keys)
-    return open_library(dataset, preprocessing, Cache(tmp_path))
+    return open_library(dataset, "image_classification", preprocessing, Cache(tmp_path))
 
 
 @pytest.mark.parametrize("channels", ["rgb", "bgr"])
@@ -51,7 +51,7 @@ def test_describes_itself(tmp_path):
     library = synthetic_library(tmp_path, performance_sample_count=5)
     assert (library.name, library.synthetic) == ("synthetic", True)
     assert (library.total_count, library.performance_count) == (12, 5)
-    assert library.labels.dtype == np.int64 and len(library.labels) == 12
+    assert library.truth.dtype == np.int64 and len(library.truth) == 12
     assert synthetic_library(tmp_path, performance_sample_count=99).performance_count == 12
 
 
@@ -71,13 +71,13 @@ def test_pixels_are_made_once(tmp_path):
     said: list[str] = []
     dataset = config.Dataset("synthetic", "synthetic", count=3)
     for _ in range(2):
-        open_library(dataset, SMALL, Cache(tmp_path), said.append)
+        open_library(dataset, "image_classification", SMALL, Cache(tmp_path), said.append)
     assert said == ["preparing 3 images"]
 
 
 def test_calibration_images_are_no_samples(tmp_path):
     library = synthetic_library(tmp_path)
-    calibration = library.calibration(4)
+    calibration = library.calibration(4)[0]
     samples = library.load(np.arange(12)).inputs[0]
     assert calibration.shape == (4, 3, 32, 32) and calibration.dtype == np.float32
     assert not any((c == s).all() for c in calibration for s in samples)

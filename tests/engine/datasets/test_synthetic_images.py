@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.datasets import synthetic
+from engine.datasets import drawing, synthetic
 
 GOLDEN_PIXELS = "a25d9f1e669ce9b1b2fc52dd1b15d85e92ce98444bf10458d0648286547239e0"
 GOLDEN_LABELS = [14, 3, 30, 29, 4, 16, 10, 18]
@@ -29,7 +29,7 @@ def test_pixels_are_the_same_everywhere():
 def test_splits_and_seeds_share_no_image():
     images = [
         synthetic.image(split, i, 48, seed).tobytes()
-        for split in synthetic.SPLITS
+        for split in drawing.SPLITS
         for seed in (0, 1)
         for i in range(20)
     ]
@@ -51,9 +51,9 @@ def test_the_label_is_planted_as_colour(index):
     blocks = image.reshape(28, 8, 28, 8, 3).mean(axis=(1, 3)).reshape(-1, 3)
     spread = blocks.max(axis=1) - blocks.min(axis=1)
     seen = blocks[np.argsort(spread)[-8:]].mean(axis=0)
-    palette = np.array(synthetic.COLOURS, np.float64)
+    palette = np.array(drawing.COLOURS, np.float64)
     direction = (palette / np.linalg.norm(palette, axis=1)[:, None]) @ (seen / np.linalg.norm(seen))
-    colour = label // len(synthetic.TEXTURES) % len(synthetic.COLOURS)
+    colour = label // len(synthetic.TEXTURES) % len(drawing.COLOURS)
     assert colour in np.argsort(direction)[-2:]
 
 

@@ -103,7 +103,7 @@ def test_int8_answers_nearly_as_fp32_does(tmp_path, images, batch, caplog):
     model = classifier(batch, reshape)
     fp32 = prepared(tmp_path, model)
     with caplog.at_level(logging.INFO):
-        int8 = prepared(tmp_path, model, INT8, lambda n: images[:n])
+        int8 = prepared(tmp_path, model, INT8, lambda n: (images[:n],))
     assert int8.precision == "int8" and int8.sha256 != fp32.sha256
     assert int8.parameters == fp32.parameters and int8.fixed_batch == fp32.fixed_batch
     exact, close = run(fp32, images[:1]), run(int8, images[:1])
@@ -114,7 +114,8 @@ def test_int8_answers_nearly_as_fp32_does(tmp_path, images, batch, caplog):
 
 def test_int8_is_made_anew_for_other_calibration_images(tmp_path, images):
     first, again, other = (
-        prepared(tmp_path, classifier("n"), INT8, lambda n, s=s: images[:n] * s) for s in (1, 1, 3)
+        prepared(tmp_path, classifier("n"), INT8, lambda n, s=s: (images[:n] * s,))
+        for s in (1, 1, 3)
     )
     assert first == again and first.sha256 != other.sha256
 

@@ -2,29 +2,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
-import yaml
 
 from engine import config
 from engine.cache import Cache
 from engine.datasets import open_library
 from engine.errors import ConfigError
 from engine.models import prepare, weights
-from engine.models.reference import PREPROCESSING, network_of
+from engine.models.reference import REFERENCES, network_of
 from evaluators.top1 import top1
 
 FP32, INT8 = config.Precision("fp32"), config.Precision("int8", calibration_count=16)
 COUNT = 256
-CONF = Path(__file__).parents[3] / "conf"
 
 
 def reference(kind, **keys):
     offset = -1 if kind == "mobilenet_v1" else 0
-    keys = {"label_offset": offset, "preprocessing": PREPROCESSING[kind]} | keys
+    keys = {"label_offset": offset, "preprocessing": REFERENCES[kind].preprocessing} | keys
     return config.Model(kind, kind, **keys)
 
 
@@ -46,28 +43,28 @@ def score(artefact, images, labels, offset):
 def test_mobilenet_sees_the_synthetic_data_in_both_precisions(cache):
     model = reference("mobilenet_v1")
     dataset = config.Dataset("synthetic", "synthetic", count=COUNT)
-    library = open_library(dataset, model.preprocessing, cache)
+    library = open_library(dataset, model.task, model.preprocessing, cache)
     fp32 = prepare(model, FP32, cache, never)
     int8 = prepare(model, INT8, cache, library.calibration)
     images = library.load(np.arange(COUNT)).inputs[0]
-    exact = score(fp32, images, library.labels, -1)
+    exact = score(fp32, images, library.truth, -1)
     assert (fp32.weights, fp32.parameters) == ("fitted", 4233001)
     assert 60 < exact < 95
-    assert score(int8, images, library.labels, -1) > 0.95 * exact
+    assert score(int8, images, library.truth, -1) > 0.95 * exact
     assert int8.path.stat().st_size < 0.3 * fp32.path.stat().st_size
     # The network looks at colour: blue for red is a blunder that shows.
     flipped = np.ascontiguousarray(images[:, ::-1])
-    assert score(fp32, flipped, library.labels, -1) < 0.5 * exact
+    assert score(fp32, flipped, library.truth, -1) < 0.5 * exact
 
 
 def test_resnet50_sees_the_synthetic_data(cache):
     model, count = reference("resnet50_v1_5"), 64
     dataset = config.Dataset("synthetic", "synthetic", count=count)
-    library = open_library(dataset, model.preprocessing, cache)
+    library = open_library(dataset, model.task, model.preprocessing, cache)
     artefact = prepare(model, FP32, cache, never)
     images = library.load(np.arange(count)).inputs[0]
     # Of 32 classes chance is 3 %; 64 images leave the interval wide.
-    assert score(artefact, images, library.labels, 0) > 45
+    assert score(artefact, images, library.truth, 0) > 45
     assert (artefact.weights, artefact.parameters) == ("fitted", 25557032)
 
 
@@ -97,10 +94,10 @@ def test_the_shape_of_a_reference_network_is_not_negotiable(cache):
         prepare(reference("mobilenet_v1", preprocessing=wrong), FP32, cache, never)
 
 
-@pytest.mark.parametrize("name", ["mobilenet", "resnet50"])
-def test_conf_preprocesses_as_the_fit_does(name):
-    conf = yaml.safe_load((CONF / "model" / f"{name}.yaml").read_text())
-    assert config.Preprocessing(**conf["preprocessing"]) == PREPROCESSING[conf["kind"]]
+@pytest.mark.parametrize("name", ["mobilenet", "resnet50", "ssd_mobilenet", "ssd_resnet34"])
+def test_conf_preprocesses_as_the_fit_does(name, configured):
+    model = configured(f"model={name}").model
+    assert model.preprocessing == REFERENCES[model.kind].preprocessing
 
 
 def test_importing_the_package_is_cheap():

@@ -10,9 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy.signal import correlate
 
 from engine.models import counting, weights
-from engine.models.reference import PREPROCESSING, network_of
-
-KINDS = tuple(PREPROCESSING)
+from engine.models.reference import network_of
 
 
 @pytest.mark.parametrize(

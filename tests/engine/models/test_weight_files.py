@@ -6,6 +6,7 @@ import pytest
 
 from engine.errors import ConfigError
 from engine.models import weights
+from engine.models.classifier import classify
 from engine.models.graph import Builder
 
 
@@ -14,7 +15,7 @@ def network():
     """Conv 3 -> 4, batch norm, classifier of five."""
     b = Builder(epsilon=1e-5)
     x = b.relu(b.batch_norm(b.conv("input", "conv", (4, 3, 1)), "bn", 4))
-    return b.classify(x, "small", 4, 5)
+    return classify(b, x, "small", 4, 5, 224)
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_a_pickle_is_never_opened(tmp_path, network, values):
 @pytest.mark.parametrize("offset", [-1, 0, 1])
 def test_the_fitted_head_sits_at_label_minus_offset(network, offset):
     rows = np.arange(12, dtype=np.float32).reshape(3, 4) + 1
-    fit = weights.Fitted({}, rows, np.array([1, 2, 3], np.float32))
+    fit = {"fc.weight": rows, "fc.bias": np.array([1, 2, 3], np.float32)}
     found = weights.fitted(network, offset, fit)
     for label in range(3):
         if (index := label - offset) >= 0:

@@ -1,0 +1,44 @@
+"""How each task's answers are scored: the evaluator and what it needs, by the model's task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.config import Model
+from engine.errors import SutError
+from evaluators.quality import Quality
+
+Responses = Sequence[NDArray[np.generic] | None]
+
+REAL_DATA = {"image_classification": "imagenet", "object_detection": "coco"}
+"""The data set of each task that was not made by this program."""
+
+
+def score(responses: Responses, truth: Any, model: Model) -> Quality:
+    """The quality of ``responses`` (one a sample, in order); SutError if they have none."""
+    try:
+        return _SCORES[model.task](responses, truth, model)
+    except ValueError as error:
+        raise SutError(f"The answers cannot be scored: {error}") from error
+
+
+def _top1(responses: Responses, truth: Any, model: Model) -> Quality:
+    from evaluators.top1 import top1
+
+    return top1(responses, truth, model.label_offset)
+
+
+def _coco_map(responses: Responses, truth: Any, model: Model) -> Quality:
+    from evaluators.coco_map import coco_map
+
+    return coco_map(responses, truth)
+
+
+_SCORES: dict[str, Callable[[Responses, Any, Model], Quality]] = {
+    "image_classification": _top1,
+    "object_detection": _coco_map,
+}

@@ -1,0 +1,58 @@
+"""A measured quality, a target to hold it against, and how unusable responses are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+NAMED = 5
+"""How many sample ids an error message names."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A measured quality.
+
+    ``metric``: its name with its unit, for machines; ``name``: for readers. ``count``: samples.
+    ``details``: further figures by name; ``note``: what a reader should know beside the value.
+    """
+
+    metric: str
+    name: str
+    value: float
+    unit: str
+    count: int
+    details: Mapping[str, float]
+    note: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """A quality asked for, as a share of a reference (paper, Table I), and whether it was met.
+
+    All but ``ratio`` in the unit of the quality that was measured.
+    """
+
+    reference: float
+    ratio: float
+    required: float
+    measured: float
+    passed: bool
+
+
+def against(quality: Quality, reference: float, ratio: float = 0.99) -> Target:
+    """``quality`` held against ``ratio`` of a reference's: 0.99 of FP32's for most networks,
+    0.98 for MobileNet (paper, Table I)."""
+    required = reference * ratio
+    return Target(reference, ratio, required, quality.value, quality.value >= required)
+
+
+def refuse(problems: Iterable[tuple[int, str | None]]) -> None:
+    """Raise ValueError if any sample has a problem, naming the first kind and its samples."""
+    by_problem: dict[str, list[int]] = {}
+    for sample, problem in problems:
+        if problem:
+            by_problem.setdefault(problem, []).append(int(sample))
+    for problem, samples in by_problem.items():
+        named = ", ".join(map(str, samples[:NAMED])) + (", ..." if len(samples) > NAMED else "")
+        raise ValueError(f"{len(samples)} responses {problem}: samples {named}.")
