@@ -111,7 +111,7 @@ def prior(benchmark: Benchmark, limits: Limits, curve: ServiceCurve, full: Setti
     )
     found = predict(model, limits.bound_ms, max(target_of(full).share, 1e-4))
     guess = min(max(found.peak_qps, 0.05 * ceiling), 0.95 * ceiling)
-    return Prior(guess, CEILING_SLACK * ceiling, slope=found.slope)
+    return Prior(guess, CEILING_SLACK * ceiling, slope=found.slope, dispersion=found.dispersion)
 
 
 def find_peak(

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import cast
 
 from loadgen._queries import Queries, start_together
 from loadgen.log import Ending
@@ -142,12 +143,12 @@ def _simulate(drives: Sequence[Drive]) -> None:
     """As ``_watch``, on a virtual clock for each."""
     running, until_ns = list(drives), 0
     for one in drives:
+        assert isinstance(one.sut, SimulatedSystem)
         one.queries.simulate()
     while running and not any(one.cut_short for one in drives):
         until_ns += int(WATCH_INTERVAL_S * 1e9)
         for one in running:
-            assert isinstance(one.sut, SimulatedSystem)
-            one.sut.advance(one.queries, until_ns)
+            cast(SimulatedSystem, one.sut).advance(one.queries, until_ns)
             one.look(until_ns / 1e9)
         running = [one for one in running if one.ending is None]
 

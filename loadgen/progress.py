@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from loadgen._queries import Queries
 from loadgen.settings import Settings
 
 RECENT = 4096
+FOREVER_MS = 1e12
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def progress_of(queries: Queries) -> Progress:
         total = len(traffic.sample_index)
         due = int(np.searchsorted(traffic.scheduled_ns, elapsed_ns, side="right"))
         waiting = max(0, due * traffic.samples_per_query - counts["issued"])
-        bound_ns = (queries.settings.bound_ms or math.inf) * 1e6
+        # Whole numbers: for a fraction NumPy would copy the schedule.
+        bound_ns = int((queries.settings.bound_ms or FOREVER_MS) * 1e6)
         past = int(np.searchsorted(traffic.scheduled_ns, elapsed_ns - bound_ns))
         answered = counts["completed"] + counts["failed"]
         overdue = max(0, past * traffic.samples_per_query - answered)

@@ -155,3 +155,16 @@ def upper_estimate(ordered: Integers, percent: float, confidence: float) -> int 
     """
     over = allowed_over(len(ordered), percent, confidence)
     return None if over < 1 else int(ordered[len(ordered) - over])
+
+
+def cluster_squares(latency_ms: np.ndarray, bound_ms: float) -> float:
+    """Sum of the squared sizes of the clusters that the late queries come in.
+
+    A cluster ends with a query whose latency is back in the lower half of what the bound leaves.
+    """
+    late = latency_ms > bound_ms
+    if not late.any():
+        return 0.0
+    relaxed = latency_ms < (float(latency_ms.min()) + bound_ms) / 2
+    _, sizes = np.unique(np.cumsum(relaxed)[late], return_counts=True)
+    return float((sizes.astype(float) ** 2).sum())

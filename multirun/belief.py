@@ -24,10 +24,8 @@ MISFIT = 0.3
 PEAKS, SLOPES = 2400, 25
 # The grid reaches so far up and down from the guess, in its logarithm; no place is impossible.
 REACH, ANYWHERE = 2.5, 1e-3
-# What is taken for granted of clusters until some have been seen: so many late queries ...
+# So many late queries, in clusters of the prior's size, are taken for granted.
 CLUSTER_PRIOR = 3.0
-# ... each in a cluster of this size.
-CLUSTER_SIZE = 3.0
 
 
 @dataclass(frozen=True)
@@ -35,13 +33,15 @@ class Prior:
     """Before the first probe: the peak lies about ``guess_qps``, below ``ceiling_qps``.
 
     ``spread``: standard deviation of its logarithm. ``slope``: the exponent with which the late
-    share grows at the peak, known to about a factor of two.
+    share grows at the peak, known to about a factor of two. ``dispersion``: how many late
+    queries come together there.
     """
 
     guess_qps: float
     ceiling_qps: float
     spread: float = 0.35
     slope: float = 12.0
+    dispersion: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def believe(prior: Prior, found: Sequence[Evidence], target: Callable[[float], T
     anchors = prior.guess_qps * np.exp(np.linspace(-REACH, REACH, PEAKS))
     slopes = np.geomspace(prior.slope / 4, prior.slope * 4, SLOPES)
     share = target(prior.guess_qps).share
-    dispersion = _dispersion(found, 3 * share)
+    dispersion = _dispersion(found, 3 * share, prior.dispersion)
     off = np.log(anchors / prior.guess_qps) / prior.spread
     steep = np.log(slopes / prior.slope) / np.log(2)
     near = np.logaddexp(-0.5 * off**2, np.log(ANYWHERE))
@@ -145,11 +145,11 @@ def _peaks(
     return anchors[:, None] * np.exp((logit(wanted) - logit(share))[:, None] / slopes[None, :])
 
 
-def _dispersion(found: Sequence[Evidence], highest_share: float) -> float:
+def _dispersion(found: Sequence[Evidence], highest_share: float, prior: float) -> float:
     """Mean size of the cluster that a late query is in, where not every query is late."""
     near = [e for e in found if e.late <= highest_share * e.answered]
     late = CLUSTER_PRIOR + sum(e.late for e in near)
-    return (CLUSTER_PRIOR * CLUSTER_SIZE + sum(e.cluster_squares for e in near)) / late
+    return (CLUSTER_PRIOR * prior + sum(e.cluster_squares for e in near)) / late
 
 
 def _log_likelihood(

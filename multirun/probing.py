@@ -11,7 +11,7 @@ from scipy.special import betainc
 
 from loadgen import Ending, Progress, RunLog, Settings, Verdict, judge
 from loadgen.progress import Watch
-from loadgen.statistics import allowed_over
+from loadgen.statistics import allowed_over, cluster_squares
 from multirun.belief import Target
 from multirun.search import Load, Outcome, Probe
 
@@ -140,16 +140,3 @@ def _known(log: RunLog) -> np.ndarray:
     waited_ns = int(log.completed_ns.max(initial=0)) - log.scheduled_ns
     latency_ns = np.where(log.done, log.completed_ns - log.scheduled_ns, waited_ns)
     return latency_ns[log.done | (waited_ns > (log.settings.bound_ms or 0) * 1e6)]
-
-
-def cluster_squares(latency_ms: np.ndarray, bound_ms: float) -> float:
-    """Sum of the squared sizes of the clusters that the late queries come in.
-
-    A cluster ends with a query whose latency is back in the lower half of what the bound leaves.
-    """
-    late = latency_ms > bound_ms
-    if not late.any():
-        return 0.0
-    relaxed = latency_ms < (float(latency_ms.min()) + bound_ms) / 2
-    _, sizes = np.unique(np.cumsum(relaxed)[late], return_counts=True)
-    return float((sizes.astype(float) ** 2).sum())

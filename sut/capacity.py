@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logit
 
 from loadgen import Scenario, Settings, run
 from loadgen.samples import NoSamples
+from loadgen.statistics import cluster_squares
 from sut.simulated import SimulatedSut
 
 QUERIES = 40_000
@@ -19,10 +21,14 @@ STEP = 0.02
 
 @dataclass(frozen=True)
 class Prediction:
-    """The rate with a given late share, and the exponent with which that share grows there."""
+    """The rate with a given late share, and the exponent with which that share grows there.
+
+    ``dispersion``: in what size of a cluster a late query is on average.
+    """
 
     peak_qps: float
     slope: float
+    dispersion: float
 
 
 def late_share(
@@ -32,6 +38,12 @@ def late_share(
 
     The same arrivals at every rate, so that it grows smoothly with it.
     """
+    return float((_latency_ms(sut, rate_qps, bound_ms, queries, seed) > bound_ms).mean())
+
+
+def _latency_ms(
+    sut: SimulatedSut, rate_qps: float, bound_ms: float, queries: int, seed: int = 0
+) -> NDArray[np.float64]:
     settings = Settings(
         scenario=Scenario.SERVER,
         target_qps=rate_qps,
@@ -41,8 +53,7 @@ def late_share(
         schedule_seed=seed,
         sut_timeout_ms=1e12,
     )
-    log = run(settings, NoSamples(), sut)
-    return float((log.latency_ns > bound_ms * 1e6).mean())
+    return run(settings, NoSamples(), sut).latency_ns / 1e6
 
 
 def predict(sut: SimulatedSut, bound_ms: float, share: float) -> Prediction:
@@ -65,4 +76,10 @@ def predict(sut: SimulatedSut, bound_ms: float, share: float) -> Prediction:
         np.clip(late_share(sut, math.exp(low + step), bound_ms, 10 * QUERIES), 1e-5, 1 - 1e-5)
         for step in (-STEP / 2, STEP / 2)
     )
-    return Prediction(math.exp(low), max(float(logit(above) - logit(below)) / STEP, 1.0))
+    latency_ms = _latency_ms(sut, math.exp(low), bound_ms, 10 * QUERIES)
+    late = int((latency_ms > bound_ms).sum())
+    return Prediction(
+        peak_qps=math.exp(low),
+        slope=max(float(logit(above) - logit(below)) / STEP, 1.0),
+        dispersion=cluster_squares(latency_ms, bound_ms) / late if late else 1.0,
+    )

@@ -5,7 +5,8 @@ import pytest
 
 from loadgen import Scenario, Settings, run
 from loadgen.samples import NoSamples
-from multirun.probing import RunFailed, cluster_squares, decided, evaluate, query_count, target_of
+from loadgen.statistics import cluster_squares
+from multirun.probing import RunFailed, decided, evaluate, query_count, target_of
 from multirun.search import Load, Outcome
 from sut.curve import ServiceCurve
 from sut.simulated import Fortune, SimulatedSut
