@@ -196,6 +196,8 @@ def deviations(
         found.append(f"dataset.performance_sample_count is below the rules' {count}")
     if variant:
         found.append(f"the network is not the reference one ({variant})")
+    if config.sut.kind == "simulated":
+        found.append("the system is simulated")
     if synthetic_data:
         found.append("the data is synthetic")
     if not reference_weights:

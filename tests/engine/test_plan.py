@@ -161,3 +161,12 @@ def test_rules_without_the_scenario_are_refused(tmp_path: Path):
     config = configured("rules.scenarios.server.percentile=null")
     with pytest.raises(ConfigError, match="has no scenario server"):
         full_settings(config, 1.0)
+
+
+def test_a_simulated_system_and_unusual_traffic_are_said(configured):
+    config = configured(
+        "rules=v4_0", "sut=simulated", "scenario.arrivals=constant", "model=resnet50"
+    )
+    found = " ".join(deviations(config, synthetic_data=False, reference_weights=True))
+    assert "the system is simulated" in found
+    assert "scenario.arrivals=constant" in found
