@@ -117,9 +117,14 @@ def test_ctrl_c_while_it_warms_up(settings, library, scripted_sut):
     import os
     import signal
 
-    began = time.monotonic()
-    threading.Timer(0.4, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    log = run(settings(warmup_ms=20_000.0), library, scripted_sut())
+    began, presses = time.monotonic(), iter([signal.SIGINT])
+
+    def press_once(batch):
+        batch.complete(batch.indices)
+        for press in presses:
+            os.kill(os.getpid(), press)
+
+    log = run(settings(warmup_ms=20_000.0), library, scripted_sut(answer=press_once))
     assert log.ending is log.warmup.ending is Ending.INTERRUPTED
     assert time.monotonic() - began < 10
 
