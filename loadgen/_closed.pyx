@@ -54,7 +54,7 @@ cdef class ClosedLoop(Queries):
                 break
             if self.outstanding > 0:
                 self.monitor.wait_ns(SLICE_NS)
-            elif self._over(now):
+            elif self._over():
                 self.finished.store(1)
                 self.monitor.notify_all()
             else:
@@ -72,11 +72,11 @@ cdef class ClosedLoop(Queries):
             return NEVER
         return self.time_ns()
 
-    cdef bint _over(self, int64_t now) noexcept nogil:
+    cdef bint _over(self) noexcept nogil:
         cdef int64_t query = self.issued_queries
         if query == 0:
             return False
-        if query >= self.max_queries or now >= self.max_duration_ns:
+        if query >= self.max_queries or self.tape.scheduled[query - 1] >= self.max_duration_ns:
             return True
         return (
             query >= self.min_queries and self.tape.scheduled[query - 1] >= self.min_duration_ns

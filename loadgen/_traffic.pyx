@@ -259,12 +259,13 @@ def _poisson(settings, int per_arrival):
 def _arrivals(settings):
     """int64[q]: when the queries of a server run arrive, until duration and count are reached.
 
-    None arrives after the longest duration, which the counts then yield to.
+    The first that arrives after the longest duration is the last, as in the official LoadGen: so
+    a run whose shortest and longest durations are equal is long enough. The counts yield to it.
     """
     times = _all_arrivals(settings)
     if settings.max_duration_ms is None:
         return times
-    return times[: max(1, int(np.searchsorted(times, int(settings.max_duration_ms * 1e6))))]
+    return times[: int(np.searchsorted(times, int(settings.max_duration_ms * 1e6))) + 1]
 
 
 def _all_arrivals(settings):

@@ -93,7 +93,7 @@ def read(settings: TestSettings, path: str, model: str, scenario: str, conf_type
     lines = _parsed(file)
     if conf_type == 1:
         if settings.__dict__.get("_configured"):
-            logger.warning("%s: a second config file is applied to the same settings", path)
+            logger.info("%s: a second config file is applied to the same settings", path)
         else:
             _apply(settings, dict(rules.lines()), model, scenario, True)
             settings.__dict__["_configured"] = True

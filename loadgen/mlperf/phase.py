@@ -49,7 +49,7 @@ class CallbackLibrary:
             total = min(total, asked.accuracy_sample_count_override)
         wanted = asked.performance_sample_count_override or samples.performance_count
         if wanted > total:
-            logger.warning("performance_sample_count=%d: there are only %d samples", wanted, total)
+            logger.info("performance_sample_count=%d: there are only %d samples", wanted, total)
         self.total_count, self.performance_count = total, min(wanted, total)
         self._order: list[list[int]] = []
 

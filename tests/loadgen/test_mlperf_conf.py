@@ -90,6 +90,7 @@ def test_token_bounds_need_tokens_to_be_counted(configured, caplog):
 
 
 def test_a_file_overrides_the_rules_and_a_second_one_the_first(configured, caplog):
+    caplog.set_level("INFO")
     settings, _ = configured("*.*.min_duration = 9000\n", "resnet50", conf_type=1)
     assert settings.min_duration_ms == 9000
     assert settings.server_target_latency_ns == 15_000_000

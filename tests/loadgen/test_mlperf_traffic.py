@@ -77,6 +77,7 @@ def test_coalesced_queries_are_those_that_were_due(harness):
 
 
 def test_sample_counts_may_be_overridden(harness, caplog):
+    caplog.set_level("INFO")
     program = harness(total=100, performance=10)
     program.run("Offline", performance_sample_count_override=20)
     assert sorted(program.calls[0][1]) == list(range(20))

@@ -185,6 +185,15 @@ def test_no_query_comes_after_the_longest_duration(settings, library, null_sut):
     assert "min_queries" in {row.name for row in judge(log).missed}
 
 
+@pytest.mark.parametrize("scenario", ["single_stream", "multi_stream", "server"])
+def test_a_run_of_just_one_duration_is_long_enough(scenario, settings, library, null_sut):
+    """As in the official LoadGen, the first query at or after the limit is the last."""
+    asked = settings(scenario, min_duration_ms=60, max_duration_ms=60, min_query_count=1)
+    log = run(asked, library, null_sut)
+    assert "min_duration" not in {row.name for row in judge(log).missed}
+    assert log.scheduled_ns[-1] >= 60_000_000 > log.scheduled_ns[-2]
+
+
 def test_a_pause_in_the_schedule_is_not_silence(settings, library, null_sut):
     asked = settings(target_qps=4.0, min_query_count=4, min_duration_ms=0, sut_timeout_ms=150.0)
     assert run(asked, library, null_sut).ending is Ending.COMPLETE
