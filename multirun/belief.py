@@ -1,8 +1,9 @@
 """What the probes so far say of the peak: a posterior over it, on a grid.
 
-Near the peak the share of late queries grows by a power of the rate. Two unknowns describe it:
-the rate at which it has a given value, and the exponent. Late queries come in clusters, one for
-each time that the queue grew too long, so a count of them is worth fewer independent ones.
+Near the peak the share of late queries grows by a power of the rate, above a floor: on a machine
+that is disturbed some are late at any rate. Three unknowns describe it: the rate at which the power
+has a given value, the exponent, and the floor. Late queries come in clusters, one for each time
+that the queue grew too long, so a count of them is worth fewer independent ones.
 """
 
 from __future__ import annotations
@@ -21,9 +22,14 @@ Floats = NDArray[np.float64]
 DISTURBED = 1e-3
 # Standard error of the power law, per unit of the late share's logit away from the target's.
 MISFIT = 0.3
-PEAKS, SLOPES = 2400, 25
+PEAKS, SLOPES = 1600, 11
+# Floors, as shares of the target's late share, and how likely each is at first.
+FLOORS = np.array([0.0, 0.25, 0.5, 0.75])
+FLOOR_PRIOR = np.array([0.85, 0.05, 0.05, 0.05])
+# What is less likely than this, beside the likeliest, is left out.
+NEGLIGIBLE = 1e-8
 # The grid reaches so far up and down from the guess, in its logarithm; no place is impossible.
-REACH, ANYWHERE = 2.5, 1e-3
+REACH, ANYWHERE = 2.5, 1e-4
 # So many late queries, in clusters of the prior's size, are taken for granted.
 CLUSTER_PRIOR = 3.0
 
@@ -72,14 +78,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Belief:
-    """A posterior. ``peaks``: float64[p, m] of queries/s; ``weights``: float64[p, m], sum 1.
+    """A posterior over k cases. ``peaks``: float64[k] of queries/s; ``weights``: float64[k], sum 1.
 
-    ``anchors``: float64[p], the rates with the late share ``share``; ``slopes``: float64[m].
-    ``dispersion``: variance of the late count over that of independent ones.
+    ``anchors``: float64[k], the rates at which ``share`` is late by queueing alone; ``slopes``,
+    ``floors``: float64[k]. ``dispersion``: variance of the late count over that of independent
+    ones.
     """
 
     anchors: Floats
     slopes: Floats
+    floors: Floats
     peaks: Floats
     weights: Floats
     share: float
@@ -87,8 +95,8 @@ class Belief:
 
     @cached_property
     def _sorted(self) -> tuple[Floats, Floats]:
-        order = np.argsort(self.peaks, axis=None)
-        return self.peaks.ravel()[order], np.cumsum(self.weights.ravel()[order])
+        order = np.argsort(self.peaks)
+        return self.peaks[order], np.cumsum(self.weights[order])
 
     def quantile(self, share: float) -> float:
         """The rate that the peak lies below with probability ``share``."""
@@ -106,43 +114,64 @@ class Belief:
         """How likely a run at this rate is to pass."""
         if target.allowed < 0:
             return 0.0
-        late = target.queries * late_share(rate_qps, self.anchors, self.slopes, self.share)
+        late = target.queries * late_share(
+            rate_qps, self.anchors, self.slopes, self.floors, self.share
+        )
         passes = gammaincc(target.allowed / self.dispersion + 1, late / self.dispersion)
         return float((passes * self.weights).sum())
 
 
 def believe(prior: Prior, found: Sequence[Evidence], target: Callable[[float], Target]) -> Belief:
     """The posterior after ``found``; ``target(rate)`` is what a run at that rate must achieve."""
-    anchors = prior.guess_qps * np.exp(np.linspace(-REACH, REACH, PEAKS))
-    slopes = np.geomspace(prior.slope / 4, prior.slope * 4, SLOPES)
     share = target(prior.guess_qps).share
     dispersion = _dispersion(found, 3 * share, prior.dispersion)
+    anchors, slopes, floors = _cases(prior, share)
     off = np.log(anchors / prior.guess_qps) / prior.spread
     steep = np.log(slopes / prior.slope) / np.log(2)
     near = np.logaddexp(-0.5 * off**2, np.log(ANYWHERE))
-    log_weight = near[:, None] - 0.5 * steep[None, :] ** 2
-    log_weight = np.where(anchors[:, None] > prior.ceiling_qps, -np.inf, log_weight)
+    log_weight = near - 0.5 * steep**2 + np.log(FLOOR_PRIOR)
+    log_weight = np.where(anchors > prior.ceiling_qps, -np.inf, log_weight)
     for evidence in found:
-        log_weight = log_weight + _log_likelihood(evidence, anchors, slopes, share, dispersion)
+        late = late_share(evidence.rate_qps, anchors, slopes, floors, share)
+        log_weight = log_weight + _log_likelihood(evidence, late, share, dispersion)
     weights = np.exp(log_weight - log_weight.max())
-    peaks = _peaks(anchors, slopes, share, target)
-    return Belief(anchors, slopes, peaks, weights / weights.sum(), share, dispersion)
+    likely = weights > NEGLIGIBLE
+    anchors, slopes, floors = (
+        np.broadcast_to(array, weights.shape)[likely] for array in (anchors, slopes, floors)
+    )
+    peaks = _peaks(anchors, slopes, floors, share, target)
+    weights = weights[likely] / weights[likely].sum()
+    return Belief(anchors, slopes, floors, peaks, weights, share, dispersion)
 
 
-def late_share(rate_qps: float, anchors: Floats, slopes: Floats, share: float) -> Floats:
-    """float64[p, m]: the late share at a rate, for each anchor and slope."""
-    steps = np.log(rate_qps / anchors)[:, None] * slopes[None, :]
-    return np.clip(expit(logit(share) + steps), 1e-9, 1 - 1e-9)
+def _cases(prior: Prior, share: float) -> tuple[Floats, Floats, Floats]:
+    """float64[p, 1, 1], [1, m, 1] and [1, 1, f]: anchors, slopes and floors of the grid."""
+    anchors = prior.guess_qps * np.exp(np.linspace(-REACH, REACH, PEAKS))
+    slopes = np.geomspace(prior.slope / 4, prior.slope * 4, SLOPES)
+    return anchors[:, None, None], slopes[None, :, None], share * FLOORS[None, None, :]
+
+
+def late_share(
+    rate_qps: float, anchors: Floats, slopes: Floats, floors: Floats, share: float
+) -> Floats:
+    """The late share at a rate, for each anchor, slope and floor."""
+    queueing = expit(logit(share) + np.log(rate_qps / anchors) * slopes)
+    return np.clip(floors + (1 - floors) * queueing, 1e-9, 1 - 1e-9)
 
 
 def _peaks(
-    anchors: Floats, slopes: Floats, share: float, target: Callable[[float], Target]
+    anchors: Floats,
+    slopes: Floats,
+    floors: Floats,
+    share: float,
+    target: Callable[[float], Target],
 ) -> Floats:
     """The rates that pass every second time: a long run may have a larger share of late ones."""
-    places = np.geomspace(anchors[0], anchors[-1], 40)
+    places = np.geomspace(anchors.min(), anchors.max(), 40)
     shares = np.array([target(float(rate)).share for rate in places])
     wanted = np.exp(np.interp(np.log(anchors), np.log(places), np.log(shares)))
-    return anchors[:, None] * np.exp((logit(wanted) - logit(share))[:, None] / slopes[None, :])
+    by_queueing = np.clip((wanted - floors) / (1 - floors), 0.05 * share, None)
+    return anchors * np.exp((logit(by_queueing) - logit(share)) / slopes)
 
 
 def _dispersion(found: Sequence[Evidence], highest_share: float, prior: float) -> float:
@@ -152,15 +181,13 @@ def _dispersion(found: Sequence[Evidence], highest_share: float, prior: float) -
     return (CLUSTER_PRIOR * prior + sum(e.cluster_squares for e in near)) / late
 
 
-def _log_likelihood(
-    evidence: Evidence, anchors: Floats, slopes: Floats, share: float, dispersion: float
-) -> Floats:
+def _log_likelihood(evidence: Evidence, late: Floats, share: float, dispersion: float) -> Floats:
+    """Of what was seen, where ``late`` are the shares that were to be expected."""
     own = (CLUSTER_PRIOR * dispersion + evidence.cluster_squares) / (CLUSTER_PRIOR + evidence.late)
     # Far from the peak the power law fails: what is seen there says less of the peak itself.
     seen = (evidence.late + 0.5) / (evidence.answered + 1)
     misfit = (MISFIT * (logit(seen) - logit(share))) ** 2
     own = max(own, 1.0) + evidence.late * misfit
-    late = late_share(evidence.rate_qps, anchors, slopes, share)
     within = evidence.answered - evidence.late
     value = (evidence.late * np.log(late) + within * np.log1p(-late)) / own
     return np.logaddexp(value - value.max(), np.log(DISTURBED))

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+import numpy as np
 from scipy.optimize import brentq
 
 from multirun.belief import Belief, Evidence, Prior, Target, believe
 
 Kind = Literal["probe", "confirm"]
+
+# Rates that are looked at before the one to confirm is chosen.
+PLACES = 150
+# Of the best chance to pass, where none is as good as wanted.
+NEARLY = 0.97
 
 
 class Outcome(StrEnum):
@@ -73,7 +79,7 @@ class SearchSettings:
     peak, and all runs together stay within ``most_run_lengths``.
     ``confidence``: how likely the first confirming run should be to pass.
     ``max_confirmations``: confirming runs before it gives up. ``floor``: nor does it look
-    below this share of the prior's guess.
+    below this share of the prior's guess: there a queue is not what makes queries late.
     ``confirming_runs``: how many must pass at one rate (five in v0.5).
     """
 
@@ -88,7 +94,7 @@ class SearchSettings:
     worth_raising: float = 0.012
     confirming_runs: int = 1
     max_probes: int = 60
-    floor: float = 0.02
+    floor: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -182,7 +188,7 @@ class _Hunt:
             # Each failure makes it less likely that the belief is right: it must be surer.
             wanted = 1 - (1 - own.confidence) / (1 + attempt)
             # A failing run may have been disturbed, but is never repeated at its own rate.
-            rate = min(self.likely(self.belief, wanted), 0.995 * rate)
+            rate = self.likely(self.belief, wanted, 0.995 * rate)
             if self.confirmed(rate):
                 return self.result(self.raised(rate), "confirmed under the full rules")
             self.probe()  # if a run that was soon hopeless has left something to spend
@@ -201,19 +207,27 @@ class _Hunt:
         belief, runs = self.belief, range(self.settings.confirming_runs)
         return all(self.run(rate, "confirm", 1, belief).outcome is Outcome.PASS for _ in runs)
 
-    def likely(self, belief: Belief, wanted: float) -> float:
-        """The highest rate at which a run passes with probability ``wanted``."""
-        low, high = float(belief.anchors[0]), self.prior.ceiling_qps
+    def likely(self, belief: Belief, wanted: float, below: float = math.inf) -> float:
+        """The highest rate at which a run passes with probability ``wanted``.
 
-        def excess(log_rate: float) -> float:
+        Where none does, because some queries are late at any rate, one that does nearly as likely
+        as any: a faster run has more queries, of which a larger share may be late.
+        """
+        high = min(self.prior.ceiling_qps, below)
+        low = min(self.settings.floor * self.prior.guess_qps, high)
+
+        def passing(log_rate: float) -> float:
             rate = math.exp(log_rate)
-            return belief.pass_probability(rate, self.target(rate)) - wanted
+            return belief.pass_probability(rate, self.target(rate))
 
-        if excess(math.log(high)) >= 0:
+        places = np.linspace(math.log(low), math.log(high), PLACES)
+        found = np.array([passing(place) for place in places])
+        wanted = min(wanted, NEARLY * found.max())
+        last = np.flatnonzero(found >= wanted)[-1]
+        if last == PLACES - 1:
             return high
-        if excess(math.log(low)) <= 0:
-            return low
-        return math.exp(brentq(excess, math.log(low), math.log(high), xtol=1e-4))
+        edge = brentq(lambda place: passing(place) - wanted, places[last], places[last + 1])
+        return math.exp(edge)
 
     def result(self, best: float | None, reason: str) -> SearchResult:
         belief = self.belief
