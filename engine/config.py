@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from engine.fields import limited
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
-MODES = ("performance", "accuracy", "both")
+MODES = ("performance", "accuracy", "both", "profile", "plan")
 TASKS = ("image_classification", "object_detection")
 NETWORKS = ("mobilenet_v1", "resnet50_v1_5", "ssd_mobilenet_v1", "ssd_resnet34", "onnx")
 
@@ -244,6 +244,18 @@ class Search:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """Group ``plan``: what ``mode=plan`` tries; the keys are explained in conf/plan."""
+
+    target_qps: float | None = limited(None, more_than=0)
+    replicas: list[int] = limited([1, 2, 4, 8], at_least=1, at_most=1000)
+    max_batch: list[int] | None = limited(None, at_least=1, at_most=65536)
+    max_wait_us: list[float] = limited([0.0], at_least=0, at_most=1e7)
+    largest_batch: int = limited(64, at_least=1, at_most=65536)
+    seconds_per_batch: float = limited(2.0, more_than=0, at_most=3600)
+
+
+@dataclass(frozen=True)
 class Tracking:
     """Group ``tracking``: where runs are logged besides their own folder."""
 
@@ -265,4 +277,5 @@ class Config:
     precision: Precision
     rules: Rules
     search: Search
+    plan: Plan
     tracking: Tracking

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 import traceback
 from pathlib import Path
@@ -15,6 +16,7 @@ from loadgen import Ending
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from engine.build import Benchmark
     from engine.config import Config
     from engine.performance import Speed
     from engine.record import Record
@@ -74,7 +76,7 @@ def benchmark(config: Config, folder: Path, command: str) -> int:
         except Exception:
             _finish(record, "FAILED", 1, traceback.format_exc())
             raise
-    if record.data["performance"] or record.data["accuracy"]:
+    if record.data["performance"] or record.data["accuracy"] or record.data["plan"]:
         _conclude(record, tracker)
     return code
 
@@ -93,10 +95,12 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
 
     parts = build(config, reporter.say)
     put_parts(record, parts)
-    if config.mode != "performance":
+    if config.mode in ("accuracy", "both"):
         must_know_the_truth(parts)
     record.save()
     tracker.connect()
+    if config.mode in ("profile", "plan"):
+        return _plan(parts, record, reporter)
     speed = None
     if config.mode in ("performance", "both"):
         speed = measure(parts, record, reporter.follow, reporter.say)
@@ -113,6 +117,21 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
     code = VALID if valid else INVALID
     record.finish("VALID" if valid else "INVALID", code, speed.message if speed else None)
     return code
+
+
+def _plan(parts: Benchmark, record: Record, reporter: Reporter) -> int:
+    from engine.capacity import measured_curve, plan
+    from engine.report.plots import plan_plot
+
+    curve = measured_curve(parts, reporter.follow)
+    curve.save(record.folder / "profile.json")
+    record.data["plan"] = {"curve": dataclasses.asdict(curve)}
+    if parts.config.mode == "plan":
+        reporter.say("simulating the profile")
+        record.data["plan"] = dataclasses.asdict(plan(parts, curve))
+        plan_plot(record.data).savefig(record.folder / "plan.png", dpi=120)
+    record.finish("DONE", VALID)
+    return VALID
 
 
 def _failed(record: Record, speed: Speed) -> int:

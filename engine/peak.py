@@ -109,7 +109,10 @@ def prior(benchmark: Benchmark, limits: Limits, curve: ServiceCurve, full: Setti
         max_batch=getattr(sut, "max_batch", 1),
         max_wait_us=getattr(sut, "max_wait_us", 0.0),
     )
-    found = predict(model, limits.bound_ms, max(target_of(full).share, 1e-4))
+    try:
+        found = predict(model, limits.bound_ms, max(target_of(full).share, 1e-4))
+    except ValueError:  # a wait for batches to fill may be longer than the bound
+        return Prior(0.05 * ceiling, CEILING_SLACK * ceiling)
     guess = min(max(found.peak_qps, 0.05 * ceiling), 0.95 * ceiling)
     return Prior(guess, CEILING_SLACK * ceiling, slope=found.slope, dispersion=found.dispersion)
 

@@ -55,6 +55,7 @@ class Record:
             "system": None,
             "performance": None,
             "search": None,
+            "plan": None,
             "accuracy": None,
         }
 
@@ -109,9 +110,9 @@ class Record:
         self.save()
 
     def finish(self, verdict: str, exit_code: int, message: str | None = None) -> None:
-        """Close the record: ``verdict`` is VALID, INVALID, FAILED or INTERRUPTED."""
+        """Close the record: ``verdict`` is VALID, INVALID, DONE, FAILED or INTERRUPTED."""
         self.data.update(
-            finished=verdict in ("VALID", "INVALID"),
+            finished=verdict in ("VALID", "INVALID", "DONE"),
             verdict=verdict,
             exit_code=exit_code,
             message=message,

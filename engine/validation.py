@@ -29,6 +29,7 @@ GROUPS: dict[str, dict[str, type]] = {
     "precision": {"": schema.Precision},
     "rules": {"": schema.Rules},
     "search": {"": schema.Search},
+    "plan": {"": schema.Plan},
     "tracking": {"": schema.Tracking},
 }
 

@@ -141,12 +141,16 @@ def _watch(drives: Sequence[Drive]) -> None:
 
 def _simulate(drives: Sequence[Drive]) -> None:
     """As ``_watch``, on a virtual clock for each."""
-    running, until_ns = list(drives), 0
+    running, until_ns, step_s = list(drives), 0, WATCH_INTERVAL_S
+    watched = any(one.watch for one in drives)
+    patience_s = min(one.queries.settings.sut_timeout_ms for one in drives) / 4000
     for one in drives:
         assert isinstance(one.sut, SimulatedSystem)
         one.queries.simulate()
     while running and not any(one.cut_short for one in drives):
-        until_ns += int(WATCH_INTERVAL_S * 1e9)
+        until_ns += int(step_s * 1e9)
+        if not watched:  # only silence must still be noticed
+            step_s = max(min(2 * step_s, patience_s), WATCH_INTERVAL_S)
         for one in running:
             cast(SimulatedSystem, one.sut).advance(one.queries, until_ns)
             one.look(until_ns / 1e9)

@@ -17,6 +17,8 @@ from sut.simulated import SimulatedSut
 QUERIES = 40_000
 # A step of the rate's logarithm, wide enough for the late share to change well.
 STEP = 0.02
+# A rate so much below the capacity, in its logarithm, is that of an idle system.
+IDLE = 8
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,13 @@ def late_share(
     return float((_latency_ms(sut, rate_qps, bound_ms, queries, seed) > bound_ms).mean())
 
 
+def tail_ms(
+    sut: SimulatedSut, rate_qps: float, percent: float, queries: int = QUERIES, seed: int = 0
+) -> float:
+    """The percentile ``percent`` of the latency at a rate, in ms."""
+    return float(np.percentile(_latency_ms(sut, rate_qps, 1.0, queries, seed), percent))
+
+
 def _latency_ms(
     sut: SimulatedSut, rate_qps: float, bound_ms: float, queries: int, seed: int = 0
 ) -> NDArray[np.float64]:
@@ -56,22 +65,35 @@ def _latency_ms(
     return run(settings, NoSamples(), sut).latency_ns / 1e6
 
 
-def predict(sut: SimulatedSut, bound_ms: float, share: float) -> Prediction:
-    """Where the late share reaches ``share``; ValueError if an idle system is slower already."""
+def peak_qps(
+    sut: SimulatedSut, bound_ms: float, share: float, queries: int = QUERIES, within: float = 2e-3
+) -> float:
+    """The highest rate whose late share is below ``share``, to a part ``within`` of it.
+
+    Raises ValueError if an idle system is slower than the bound already, by service or by chance.
+    """
     fastest_ms = float(sut.service_ms.min())
     if fastest_ms > bound_ms:
         raise ValueError(f"one query takes {fastest_ms:.3g} ms, the bound is {bound_ms:g} ms")
     # Above the capacity of full batches nearly all are late.
     high = math.log(1.5 * sut.capacity_qps)
     low = high - 1
-    while late_share(sut, math.exp(low), bound_ms) >= share and low > high - 20:
+    while (late := late_share(sut, math.exp(low), bound_ms, queries)) >= share:
         low -= 1
-    while high - low > 2e-3:
+        if low < high - IDLE:
+            raise ValueError(f"{late:.2%} are later than {bound_ms:g} ms on an idle system already")
+    while high - low > within:
         middle = (low + high) / 2
-        if late_share(sut, math.exp(middle), bound_ms) < share:
+        if late_share(sut, math.exp(middle), bound_ms, queries) < share:
             low = middle
         else:
             high = middle
+    return math.exp(low)
+
+
+def predict(sut: SimulatedSut, bound_ms: float, share: float) -> Prediction:
+    """Where the late share reaches ``share``; ValueError if an idle system is slower already."""
+    low = math.log(peak_qps(sut, bound_ms, share))
     below, above = (
         np.clip(late_share(sut, math.exp(low + step), bound_ms, 10 * QUERIES), 1e-5, 1 - 1e-5)
         for step in (-STEP / 2, STEP / 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -94,8 +95,8 @@ class SimulatedSut:
     def _chances(self, count: int) -> Chances:
         own, rng = self.fortune, self._rng
         factors = np.ones(count)
-        if own.spread:
-            factors = rng.lognormal(-(own.spread**2) / 2, own.spread, count)
+        if spread := math.hypot(own.spread, self.curve.spread):
+            factors = rng.lognormal(-(spread**2) / 2, spread, count)
         stalls = rng.random(count) < own.stall_share
         fate = rng.random(count)
         failed = np.where(fate < own.fail_share, 1, 0)

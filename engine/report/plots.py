@@ -34,6 +34,27 @@ def _title(record: dict[str, Any]) -> str:
     return " · ".join((*names_of(record), str(record["verdict"])))
 
 
+def plan_plot(record: dict[str, Any]) -> Figure:
+    """Rate against tail latency by simulation of the profile, with the bound and the peak."""
+    plan = record["plan"]
+    figure, axes = _canvas()
+    axes.plot(*zip(*plan["tails"], strict=True), color=PASSED, marker="o", markersize=3)
+    axes.axhline(plan["bound_ms"], color=BOUND, linestyle="--")
+    axes.axvline(plan["best"]["peak_qps"], color=FAILED, linestyle=":")
+    axes.set_yscale("log")
+    _plain_numbers(axes.yaxis)
+    axes.set_xlabel("queries/s")
+    axes.set_ylabel(f"p{plan['percentile']:g} latency (ms)")
+    best = plan["best"]
+    axes.set_title(
+        f"{' · '.join(names_of(record))}: simulated from its profile\n"
+        f"peak {best['peak_qps']:.4g} queries/s at batches of up to {best['max_batch']}, "
+        f"wait {best['max_wait_us']:g} us, bound {plan['bound_ms']:g} ms",
+        fontsize="medium",
+    )
+    return figure
+
+
 def latency_plot(record: dict[str, Any]) -> Figure | None:
     """Cumulative distribution of the latency, stretched towards the tail, with the bound."""
     performance = record["performance"] or {}

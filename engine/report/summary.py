@@ -9,7 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-STYLES = {"VALID": "bold green", "INVALID": "bold red", "FAILED": "bold red"}
+STYLES = {"VALID": "bold green", "DONE": "bold", "INVALID": "bold red", "FAILED": "bold red"}
 
 
 def summary(record: dict[str, Any]) -> RenderableType:
@@ -19,6 +19,8 @@ def summary(record: dict[str, Any]) -> RenderableType:
         parts.append(Text(record["message"]))
     if performance := record["performance"]:
         parts += [_figures(record, performance), _constraints(performance["constraints"])]
+    if record["plan"]:
+        parts.append(_plan(record["plan"]))
     if accuracy := record["accuracy"]:
         parts.append(_accuracy(accuracy))
     if record["deviations"]:
@@ -31,6 +33,29 @@ def _headline(record: dict[str, Any]) -> Text:
     text = Text(f"\n{' · '.join(names_of(record))}   ", style="bold")
     text.append(f"{metric_text(record)}   ", style="bold")
     return text.append(str(record["verdict"]), style=STYLES.get(record["verdict"], "bold yellow"))
+
+
+def _plan(plan: dict[str, Any]) -> RenderableType:
+    """The profile, and what it promises; all but the service times is simulated."""
+    curve, table = plan["curve"], Table.grid(padding=(0, 2))
+    times = zip(curve["batch"], curve["service_ms"], strict=True)
+    table.add_row("service (ms)", "  ".join(f"{size}: {ms:.3f}" for size, ms in times))
+    table.add_row("", f"median by batch size; single batches spread by {curve['spread']:.1%}")
+    if "best" not in plan:
+        return table
+    for tried in plan["batchings"]:
+        mark = "  <- best" if tried == plan["best"] else ""
+        text = f"batch <= {tried['max_batch']}, wait {tried['max_wait_us']:g} us: "
+        table.add_row("peak", text + f"{tried['peak_qps']:.4g} queries/s{mark}")
+    for fleet in plan["fleets"]:
+        text = f"{fleet['replicas']} behind one queue: {fleet['peak_qps']:.4g} queries/s"
+        table.add_row("replicas", text)
+    if needed := plan["needed"]:
+        text = f"{plan['target_qps']:g} queries/s need {needed['replicas']} "
+        table.add_row("target", text + f"(which reach {needed['peak_qps']:.4g})")
+    bound = f"p{plan['percentile']:g} <= {plan['bound_ms']:g} ms"
+    table.add_row("", f"peaks inside {bound}, simulated from the service times; not measured")
+    return table
 
 
 def names_of(record: dict[str, Any]) -> tuple[str, str, str, str]:
@@ -52,6 +77,9 @@ def metric_text(record: dict[str, Any]) -> str:
         if metric["value"] is None:
             return "no figure"
         return f"{metric['value']:.4g} {metric['unit']}"
+    if plan := record["plan"]:
+        best = plan.get("best")
+        return f"predicted peak {best['peak_qps']:.4g} queries/s" if best else "profile"
     if record["accuracy"]:
         return quality_text(record["accuracy"])
     return "nothing measured"
