@@ -88,6 +88,7 @@ def _finish(record: Record, verdict: str, code: int, message: str) -> None:
 def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporter) -> int:
     from engine.build import build
     from engine.describe import put_parts
+    from engine.editions import put_editions
     from engine.performance import measure
     from engine.quality import assess, must_know_the_truth
 
@@ -109,6 +110,7 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
             verdict, code = BY_ENDING[ending]
             record.finish(verdict, code, record.data["message"])
             return code
+    put_editions(record, parts.config)
     valid = passed and (speed is None or speed.valid)
     code = VALID if valid else INVALID
     record.finish("VALID" if valid else "INVALID", code, speed.message if speed else None)
