@@ -32,8 +32,9 @@ Json = dict[str, Any]
 class Record:
     """The record in its making, in the folder ``folder``.
 
-    ``data``: what result.json will hold; ``log``: the performance run that it is of. It says ``"finished": false`` until ``finish``, so a
-    run that was killed leaves what it had measured, marked as incomplete.
+    ``data``: what result.json will hold; ``log``: the performance run that it is of. It says
+    ``"finished": false`` until ``finish``, so a run that was killed leaves what it had measured,
+    marked as incomplete.
     """
 
     def __init__(self, folder: Path, config: Config, command: str) -> None:
