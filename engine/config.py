@@ -207,6 +207,8 @@ class Rules:
     ``quality_ratio``: quality asked for as a share of FP32's; ``quality_ratios`` by model.
     ``published_targets``: qualities that the rules ask of trained weights on the real data, in
     percent, by model, where they are not that share.
+    ``fp32_quality``: that of the reference weights on the whole data set, by model, in percent
+    (translation: BLEU).
     ``confidence``: of the early-stopping test on the tail latency. ``extend``: a server run in
     which it is undecided goes on, at most for so many times its planned length.
     ``late_wakeup_ms`` and ``late_wakeup_share``: the generator's own limit: at most this share
@@ -224,6 +226,7 @@ class Rules:
     quality_ratio: float = limited(0.99, more_than=0, at_most=1)
     quality_ratios: dict[str, float] = limited({}, more_than=0, at_most=1)
     published_targets: dict[str, float] = limited({}, more_than=0, at_most=100)
+    fp32_quality: dict[str, float] = limited({}, more_than=0, at_most=100)
     late_wakeup_ms: float = limited(1.0, more_than=0)
     late_wakeup_share: float = limited(0.01, more_than=0, at_most=1)
     seeds: Seeds = field(default_factory=Seeds)

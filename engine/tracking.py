@@ -41,7 +41,7 @@ class MlflowTracker:
     """MLflow: one run for the benchmark, a nested one for each probe of its search."""
 
     def __init__(self, config: Config, warn: Callable[[str], None]) -> None:
-        self.uri = config.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or _local_store()
+        self.uri = store_uri(config.tracking.uri)
         self.experiment = config.tracking.experiment or (
             f"{config.model.name}/{config.scenario.name}"
         )
@@ -66,25 +66,7 @@ class MlflowTracker:
         return f"{type(error).__name__}: {without_secret(first)}"
 
     def _open(self) -> str:
-        # MLflow would report its use over the network from a thread of its own.
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        import mlflow
-
-        for name in ("mlflow", "mlflow.store.db.utils", "alembic"):  # the import sets levels
-            logging.getLogger(name).setLevel(logging.WARNING)
-        mlflow.set_tracking_uri(self.uri)
-        found = mlflow.get_experiment_by_name(self.experiment)
-        if found is not None:
-            return str(found.experiment_id)
-        local = self.uri.startswith("sqlite:///")
-        store = Path(self.uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts"
-        return str(
-            mlflow.create_experiment(
-                self.experiment, artifact_location=store.as_uri() if local else None
-            )
-        )
+        return open_experiment(self.uri, self.experiment)
 
     def log(self, record: Json, folder: Path) -> str | None:
         """Log parameters, metrics, pictures, config and result."""
@@ -137,6 +119,34 @@ class MlflowTracker:
             )
             client.set_terminated(child)
         client.set_terminated(run_id, status="FINISHED" if record["finished"] else "FAILED")
+
+
+def open_experiment(uri: str, name: str) -> str:
+    """The id of the experiment ``name`` in the store at ``uri``, made if it is not there.
+
+    Raises whatever the store raises.
+    """
+    # MLflow would report its use over the network from a thread of its own.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    import mlflow
+
+    for level in ("mlflow", "mlflow.store.db.utils", "alembic"):  # the import sets levels
+        logging.getLogger(level).setLevel(logging.WARNING)
+    mlflow.set_tracking_uri(uri)
+    found = mlflow.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    local = uri.startswith("sqlite:///")
+    store = Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts"
+    location = store.as_uri() if local else None
+    return str(mlflow.create_experiment(name, artifact_location=location))
+
+
+def store_uri(configured: str | None = None) -> str:
+    """The store that is meant: the one given, MLFLOW_TRACKING_URI, or one beside the runs."""
+    return configured or os.environ.get("MLFLOW_TRACKING_URI") or _local_store()
 
 
 def tracker_for(config: Config, warn: Callable[[str], None]) -> Tracker:
