@@ -273,6 +273,7 @@ class Config:
 
     mode: str
     cache_dir: str | None
+    report: bool
     model: Model
     dataset: Dataset
     scenario: Scenario

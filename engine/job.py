@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -38,7 +39,8 @@ def run_job(composed: DictConfig) -> int:
         return _complain(error)
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
-    command = " ".join(["python -m engine", *hydra.overrides.task])
+    overrides = [override.replace("='null'", "=null") for override in hydra.overrides.task]
+    command = shlex.join(["python", "-m", "engine", *overrides])
     return benchmark(config, folder, command)
 
 
@@ -75,7 +77,7 @@ def benchmark(config: Config, folder: Path, command: str) -> int:
             _finish(record, "FAILED", 1, traceback.format_exc())
             raise
     if record.data["performance"] or record.data["accuracy"]:
-        _conclude(record, tracker)
+        _conclude(record, tracker, reporter)
     return code
 
 
@@ -136,12 +138,21 @@ def _failed(record: Record, speed: Speed) -> int:
     return code
 
 
-def _conclude(record: Record, tracker: Tracker) -> None:
+def _conclude(record: Record, tracker: Tracker, reporter: Reporter) -> None:
+    from engine.report.html import write_report
     from engine.report.summary import show, summary
 
+    report = None
+    if record.data["config"]["report"]:
+        try:
+            report = write_report(record.data, record.folder)
+        except Exception as error:  # the result is in the record: a page must not lose it
+            reporter.warn(f"no report was written ({type(error).__name__}: {error})")
     where = tracker.log(record.data, record.folder)
     show(summary(record.data))
     print(f"record: {record.folder / 'result.json'}")
+    if report:
+        print(f"report: {report}")
     if where:
         print(f"mlflow: {where}")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -128,9 +129,9 @@ def _rate_error(folder: Path | None) -> float | None:
     if folder is None or not (folder / LOG_FILE).is_file():
         return None
     try:
-        with np.load(folder / LOG_FILE, allow_pickle=False) as log:
+        with (folder / LOG_FILE).open("rb") as file, np.load(file, allow_pickle=False) as log:
             ended_ns = np.sort(log["completed_ns"][log["completed_ns"] >= 0])
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
     places = np.linspace(0, len(ended_ns) - 1, PARTS + 1).astype(int)
     if len(np.unique(places)) <= PARTS:
