@@ -146,3 +146,19 @@ def test_a_traffic_rule_of_the_users_is_said(edition):
 
 def test_quick_is_no_edition():
     assert [rules.name for rules in shipped_editions()] == ["v0_5", "v1_0", "v4_0"]
+
+
+def test_table_i_qualities(edition):
+    """A share of FP32's quality; the light detector's is given as it is."""
+    from engine.published.accuracy import required_quality
+
+    targets = {
+        "resnet50": 0.99 * 76.456,
+        "mobilenet": 0.98 * 71.676,
+        "ssd_resnet34": 0.99 * 20,
+        "ssd_mobilenet": 22.0,
+        "gnmt": 0.99 * 23.9,
+    }
+    rules = edition("v0_5", "resnet50", "offline").rules
+    assert {m: required_quality(rules, m) for m in MODELS} == pytest.approx(targets)
+    assert round(required_quality(rules, "resnet50"), 2) == 75.69  # which the paper rounds up

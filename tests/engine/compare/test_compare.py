@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from engine.compare.__main__ import main
+from engine.compare.command import main
 from engine.compare.difference import difference
 from engine.compare.side import Figure
 
@@ -128,7 +128,7 @@ def test_a_published_result_stands_beside_one_of_this_machine(result, compare, t
 
     import mlflow
 
-    from engine.published.__main__ import main as published
+    from engine.published.command import main as published
 
     uri = f"sqlite:///{tmp_path}/store.db"
     sample = Path(__file__).parents[2] / "data" / "published"

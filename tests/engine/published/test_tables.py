@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from engine.published.__main__ import main
+from engine.published.command import main
 from engine.published.entry import Entry
 from engine.published.tables import coverage, relative_performance, server_against_offline
 
