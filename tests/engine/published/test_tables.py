@@ -7,6 +7,7 @@ import pytest
 
 from engine.published.command import main
 from engine.published.entry import Entry
+from engine.published.plots import coverage_plot, relative_plot, server_plot
 from engine.published.tables import coverage, relative_performance, server_against_offline
 
 
@@ -66,6 +67,17 @@ def test_figure_8_is_relative_to_the_slowest():
         ("single_stream", "a"): 1,
         ("single_stream", "b"): 4,
     }
+
+
+def test_the_pictures_show_the_rows():
+    entries = [entry("a", "server", 60), entry("a", "offline", 100), entry("b", "offline", 300)]
+    shares = server_plot(server_against_offline(entries))
+    assert [bar.get_width() for bar in shares.axes[0].patches] == [0.6]
+    points = relative_plot(relative_performance(entries)).axes[0].collections[0].get_offsets()
+    assert sorted(map(tuple, points.tolist())) == [(0, 1), (0, 3), (1, 1)]
+    bars = coverage_plot(coverage(entries)).axes[0].patches
+    assert sum(bar.get_height() for bar in bars) == 3
+    assert server_plot([]) is relative_plot([]) is coverage_plot(coverage([])) is None
 
 
 def test_the_command_shows_and_writes_them(repository, tmp_path, capsys):
