@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 
-def run_installed() -> None:
+def run_installed(module: str = "engine") -> None:
     """In a checkout without compiled modules, start again from the installed package.
 
     ``python -m`` looks into the current folder first, and a plain ``pip install .`` compiles
@@ -19,7 +19,7 @@ def run_installed() -> None:
         metadata.version("tailbound")
     except metadata.PackageNotFoundError:
         sys.exit("error: tailbound is not built: run `pip install .` first.")
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "engine", *sys.argv[1:]])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ class Scenario:
     interval_ms: float | None = limited(None, more_than=0)
     issue: str = limited("random", choices=("random", "unique", "same", "equal"))
     same_index: int = limited(0, at_least=0)
-    traffic: str = limited("v6", choices=("v5", "v6"))
+    traffic: str | None = limited(None, choices=("v5", "v6"))
     spin_us: float = limited(0.0, at_least=0, at_most=1e6)
 
 
@@ -173,12 +173,13 @@ class ScenarioRules:
     """What a rules edition asks of one scenario.
 
     ``percentile``: of the latency, in percent; None if the edition lacks the scenario.
+    ``samples_per_query``: None where they are what is measured (streams).
     """
 
     percentile: float | None = limited(None, more_than=0, at_most=99.99)
     min_query_count: int = limited(1, at_least=1)
     min_sample_count: int = limited(1, at_least=1)
-    samples_per_query: int = limited(1, at_least=1)
+    samples_per_query: int | None = limited(1, at_least=1)
 
 
 @dataclass(frozen=True)
@@ -196,10 +197,18 @@ class Rules:
     """Group ``rules``: an edition's durations, counts, percentiles, bounds and quality targets.
 
     ``server_bounds_ms``: bound on the tail latency of the server scenario, by model.
+    ``server_runs``: how many server runs must be valid; the lowest of them is the result.
+    ``multi_stream_intervals_ms``: fixed time between multi-stream queries, by model; without
+    any, each query follows the last one.
+    ``tail_percentiles``, ``tail_query_counts``: percentile and least number of queries of the
+    server and multi-stream scenarios, by model, where they are not the scenario's.
+    ``traffic``: whose rule chooses the samples that are loaded, see ``loadgen.Settings``.
     ``performance_sample_counts``: samples that a performance run loads, by model.
     ``quality_ratio``: quality asked for as a share of FP32's; ``quality_ratios`` by model.
     ``published_targets``: qualities that the rules ask of trained weights on the real data, in
     percent, by model, where they are not that share.
+    ``fp32_quality``: that of the reference weights on the whole data set, by model, in percent
+    (translation: BLEU).
     ``confidence``: of the early-stopping test on the tail latency. ``extend``: a server run in
     which it is undecided goes on, at most for so many times its planned length.
     ``late_wakeup_ms`` and ``late_wakeup_share``: the generator's own limit: at most this share
@@ -217,11 +226,17 @@ class Rules:
     quality_ratio: float = limited(0.99, more_than=0, at_most=1)
     quality_ratios: dict[str, float] = limited({}, more_than=0, at_most=1)
     published_targets: dict[str, float] = limited({}, more_than=0, at_most=100)
+    fp32_quality: dict[str, float] = limited({}, more_than=0, at_most=100)
     late_wakeup_ms: float = limited(1.0, more_than=0)
     late_wakeup_share: float = limited(0.01, more_than=0, at_most=1)
     seeds: Seeds = field(default_factory=Seeds)
     scenarios: ScenarioTable = field(default_factory=ScenarioTable)
+    traffic: str = limited("v6", choices=("v5", "v6"))
+    server_runs: int = limited(1, at_least=1, at_most=100)
     server_bounds_ms: dict[str, float] = limited({}, more_than=0)
+    multi_stream_intervals_ms: dict[str, float] = limited({}, more_than=0)
+    tail_percentiles: dict[str, float] = limited({}, more_than=0, at_most=99.99)
+    tail_query_counts: dict[str, int] = limited({}, at_least=1)
     performance_sample_counts: dict[str, int] = limited({}, at_least=1)
 
 
@@ -270,6 +285,7 @@ class Config:
 
     mode: str
     cache_dir: str | None
+    report: bool
     model: Model
     dataset: Dataset
     scenario: Scenario

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -40,7 +41,8 @@ def run_job(composed: DictConfig) -> int:
         return _complain(error)
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
-    command = " ".join(["python -m engine", *hydra.overrides.task])
+    overrides = [override.replace("='null'", "=null") for override in hydra.overrides.task]
+    command = shlex.join(["python", "-m", "engine", *overrides])
     return benchmark(config, folder, command)
 
 
@@ -77,7 +79,7 @@ def benchmark(config: Config, folder: Path, command: str) -> int:
             _finish(record, "FAILED", 1, traceback.format_exc())
             raise
     if record.data["performance"] or record.data["accuracy"] or record.data["plan"]:
-        _conclude(record, tracker)
+        _conclude(record, tracker, reporter)
     return code
 
 
@@ -90,6 +92,7 @@ def _finish(record: Record, verdict: str, code: int, message: str) -> None:
 def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporter) -> int:
     from engine.build import build
     from engine.describe import put_parts
+    from engine.editions import put_editions
     from engine.performance import measure
     from engine.quality import assess, must_know_the_truth
 
@@ -113,6 +116,7 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
             verdict, code = BY_ENDING[ending]
             record.finish(verdict, code, record.data["message"])
             return code
+    put_editions(record, parts.config)
     valid = passed and (speed is None or speed.valid)
     code = VALID if valid else INVALID
     record.finish("VALID" if valid else "INVALID", code, speed.message if speed else None)
@@ -153,12 +157,21 @@ def _failed(record: Record, speed: Speed) -> int:
     return code
 
 
-def _conclude(record: Record, tracker: Tracker) -> None:
+def _conclude(record: Record, tracker: Tracker, reporter: Reporter) -> None:
+    from engine.report.html import write_report
     from engine.report.summary import show, summary
 
+    report = None
+    if record.data["config"]["report"]:
+        try:
+            report = write_report(record.data, record.folder)
+        except Exception as error:  # the result is in the record: a page must not lose it
+            reporter.warn(f"no report was written ({type(error).__name__}: {error})")
     where = tracker.log(record.data, record.folder)
     show(summary(record.data))
     print(f"record: {record.folder / 'result.json'}")
+    if report:
+        print(f"report: {report}")
     if where:
         print(f"mlflow: {where}")
 

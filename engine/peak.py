@@ -120,12 +120,13 @@ def prior(benchmark: Benchmark, limits: Limits, curve: ServiceCurve, full: Setti
 def find_peak(
     start: Prior,
     own: Search,
+    runs: int,
     full_at: Callable[[float], Settings],
     run: Runner,
     kept: Kept,
     seen: Callable[[Probe, RunLog | None, Verdict | None], None],
 ) -> SearchResult:
-    """Search the highest rate whose confirming run is VALID.
+    """Search the highest rate at which ``runs`` confirming runs are VALID.
 
     ``full_at(rate)``: the settings of a run at that rate under the full rules. ``kept``: the
     probes of this search, those of an interrupted one included. ``seen`` is told of every probe;
@@ -149,7 +150,9 @@ def find_peak(
         SearchSettings(
             tolerance=own.tolerance,
             probe_run_lengths=own.probe_run_lengths,
-            confidence=own.confidence,
+            # of all the runs together, as if each were new luck
+            confidence=own.confidence ** (1 / runs),
+            confirming_runs=runs,
             max_confirmations=own.max_confirmations,
         ),
     )

@@ -10,14 +10,15 @@ from typing import Any
 
 from engine.build import Benchmark, Say, fit_batch
 from engine.peak import Limits, find_peak, offline_qps, prior, unloaded_latency_ms
-from engine.plan import bound_ms, full_settings
+from engine.plan import bound_ms, full_settings, run_count
 from engine.record import Record
+from engine.repeats import Repeats
 from engine.resume import Kept, kept_probes
 from engine.warm import WarmLibrary
 from loadgen import Ending, RunLog, Scenario, Settings, Verdict, judge, run
 from loadgen.progress import Watch
 from multirun.probing import RunFailed
-from multirun.search import Outcome, Probe, SearchResult
+from multirun.search import Probe, SearchResult
 from sut.curve import ServiceCurve
 
 # Wraps a run's own watch with one that shows its progress; the text names the run.
@@ -65,12 +66,14 @@ class _Part:
         self._batch(scenario)
         if scenario is Scenario.OFFLINE and rate is None:
             rate = self._offline_rate()
-        full = full_settings(config, rate)
-        log = self.go(full, str(scenario), None)
-        if scenario is Scenario.OFFLINE and log.ending is Ending.COMPLETE:
-            log = self._long_enough(log, full)
-        verdict = judge(log)
-        self.record.performance(log, verdict)
+        full, repeats = full_settings(config, rate), Repeats(run_count(config))
+        while repeats.open:
+            log = self.go(full, str(scenario), None)
+            if scenario is Scenario.OFFLINE and log.ending is Ending.COMPLETE:
+                log = self._long_enough(log, full)
+            repeats.add(log, judge(log))
+        log, verdict = repeats.worst
+        self.record.performance(log, verdict, repeats.figures)
         served = verdict.statistics.completed_samples_per_s
         return Speed(log.ending, verdict.valid, rate if scenario is Scenario.SERVER else served)
 
@@ -125,9 +128,10 @@ class _Part:
         start = prior(self.benchmark, limits, curve, full(facts["ceiling_qps"]))
         facts = {**facts, "bound_ms": bound, "guess_qps": start.guess_qps}
         probes: list[Probe] = []
+        repeats, confirmed = Repeats(run_count(config)), False
 
         def seen(probe: Probe, log: RunLog | None, verdict: Verdict | None) -> None:
-            confirmed = any(p.kind == "confirm" and p.outcome is Outcome.PASS for p in probes)
+            nonlocal confirmed
             probes.append(probe)
             self.say(told(probe))
             self.record.data["search"] = {"probes": [dataclasses.asdict(p) for p in probes]}
@@ -135,11 +139,14 @@ class _Part:
                 return
             if probe.kind == "probe":
                 self.record.passing(log, verdict)
-            # A try for more that fails does not take the place of the run that passed.
-            elif verdict.valid or not confirmed:
-                self.record.performance(log, verdict)
+                return
+            repeats.add(log, verdict)
+            # A try for more that fails does not take the place of what was confirmed.
+            if repeats.complete or not confirmed:
+                self.record.performance(*repeats.worst, repeats.figures)
+            confirmed = confirmed or repeats.complete
 
-        result = find_peak(start, config.search, full, self.go, kept, seen)
+        result = find_peak(start, config.search, repeats.wanted, full, self.go, kept, seen)
         self.record.search(result, facts)
         message = None if result.best_qps else f"No valid rate was found: {result.reason}."
         return Speed(Ending.COMPLETE, result.best_qps is not None, result.best_qps, message)

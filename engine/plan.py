@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +14,44 @@ from loadgen import Arrivals, Issue, Mode, Scenario, Settings
 
 MOST_QUERIES = 500_000_000
 # The traffic that every edition so far asks for.
-USUAL = {"arrivals": "poisson", "interval_ms": None, "issue": "random", "traffic": "v6"}
+USUAL = {"arrivals": "poisson", "issue": "random"}
 
 
 def scenario_rules(config: Config) -> ScenarioRules:
-    """What the rules ask of the chosen scenario; ConfigError if they do not have it."""
-    name, rules = config.scenario.name, config.rules
+    """What the rules ask of the chosen scenario and model; ConfigError if they do not have it."""
+    name, rules, model = config.scenario.name, config.rules, config.model.name
     asked: ScenarioRules = getattr(rules.scenarios, name)
     if asked.percentile is None:
         raise ConfigError(f"rules={rules.name} has no scenario {name}: choose another edition.")
-    return asked
+    if name not in (Scenario.SERVER, Scenario.MULTI_STREAM):
+        return asked
+    return replace(
+        asked,
+        percentile=rules.tail_percentiles.get(model, asked.percentile),
+        min_query_count=rules.tail_query_counts.get(model, asked.min_query_count),
+    )
+
+
+def run_count(config: Config) -> int:
+    """How many performance runs the rules ask for."""
+    return config.rules.server_runs if config.scenario.name == Scenario.SERVER else 1
+
+
+def interval_ms(config: Config) -> float | None:
+    """The fixed time between queries: the user's, or in multi-stream the rules' for the model.
+
+    Raises ConfigError where the rules have intervals, but none for this model.
+    """
+    own, intervals = config.scenario, config.rules.multi_stream_intervals_ms
+    if own.interval_ms is not None or own.name != Scenario.MULTI_STREAM or not intervals:
+        return own.interval_ms
+    if config.model.name not in intervals:
+        raise ConfigError(
+            f"rules={config.rules.name} has no multi-stream interval for the model "
+            f"{config.model.name} (it has: {', '.join(intervals)}): set "
+            "scenario.interval_ms=MILLISECONDS."
+        )
+    return intervals[config.model.name]
 
 
 def bound_ms(config: Config) -> float | None:
@@ -116,7 +144,7 @@ def full_settings(
             scenario=Scenario(own.name),
             mode=mode,
             target_qps=target_qps,
-            samples_per_query=own.samples_per_query or asked.samples_per_query,
+            samples_per_query=own.samples_per_query or asked.samples_per_query or 1,
             percentile=asked.percentile,
             bound_ms=bound_ms(config) if mode is Mode.PERFORMANCE else None,
             min_duration_ms=min_duration_s * 1000,
@@ -135,10 +163,10 @@ def full_settings(
             arrivals=Arrivals(own.arrivals),
             burst_size=own.burst_size,
             trace_ns=trace_ns,
-            interval_ms=own.interval_ms,
+            interval_ms=interval_ms(config),
             issue=Issue(own.issue),
             same_index=own.same_index,
-            traffic=own.traffic,
+            traffic=own.traffic or rules.traffic,
             spin_us=own.spin_us,
         )
     except ValueError as error:
@@ -184,10 +212,16 @@ def deviations(
         found.append(f"scenario.min_duration_s={own.min_duration_s:g} is below the rules'")
     if own.min_query_count is not None and own.min_query_count < asked.min_query_count:
         found.append(f"scenario.min_query_count={own.min_query_count} is below the rules'")
-    if own.samples_per_query not in (None, asked.samples_per_query):
+    measured = asked.samples_per_query is None
+    if not measured and own.samples_per_query not in (None, asked.samples_per_query):
         found.append(f"scenario.samples_per_query={own.samples_per_query} is not the rules'")
-    for name, usual in USUAL.items():
-        if (value := getattr(own, name)) != usual:
+    usual = {
+        **USUAL,
+        "traffic": own.traffic and rules.traffic,
+        "interval_ms": own.interval_ms and rules.multi_stream_intervals_ms.get(config.model.name),
+    }
+    for name, expected in usual.items():
+        if (value := getattr(own, name)) != expected:
             found.append(f"scenario.{name}={value} is not the rules' traffic")
     if own.bound_ms is not None:
         found.append(f"scenario.bound_ms={own.bound_ms:g} was set by hand")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ Json = dict[str, Any]
 class Record:
     """The record in its making, in the folder ``folder``.
 
-    ``data``: what result.json will hold. It says ``"finished": false`` until ``finish``, so a
-    run that was killed leaves what it had measured, marked as incomplete.
+    ``data``: what result.json will hold; ``log``: the performance run that it is of. It says
+    ``"finished": false`` until ``finish``, so a run that was killed leaves what it had measured,
+    marked as incomplete.
     """
 
     def __init__(self, folder: Path, config: Config, command: str) -> None:
@@ -57,7 +59,9 @@ class Record:
             "search": None,
             "plan": None,
             "accuracy": None,
+            "editions": [],
         }
+        self.log: RunLog | None = None
 
     def save(self) -> None:
         """Write result.json atomically."""
@@ -70,9 +74,14 @@ class Record:
         self.data["performance"] = run_section(log, verdict)
         self.save()
 
-    def performance(self, log: RunLog, verdict: Verdict) -> None:
-        """Put a performance run in, its arrays beside it in run_log.npz, and its log files."""
-        self.data["performance"] = run_section(log, verdict)
+    def performance(self, log: RunLog, verdict: Verdict, runs: Sequence[Json] = ()) -> None:
+        """Put a performance run in, its arrays beside it in run_log.npz, and its log files.
+
+        ``runs``: figures of all the runs of which it is the one that counts.
+        """
+        several = {"runs": list(runs)} if len(runs) > 1 else {}
+        self.data["performance"] = {**run_section(log, verdict), **several}
+        self.log = log
         self.save()
         write_arrays(self.folder / LOG_FILE, log)
         self.logs("performance", log, verdict)

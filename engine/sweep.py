@@ -27,12 +27,20 @@ class SweepSummary(Callback):
         with atomically(folder / "summary.csv") as file:
             file.write(as_csv(rows(records)).encode())
         print(f"summary: {folder / 'summary.csv'}")
+        if all(record["config"]["report"] for record in records):
+            from engine.report.sweep import write_sweep_report
+
+            print(f"report: {write_sweep_report(records, run_folders(folder), folder)}")
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """The folders of a sweep's jobs that left a record, in the order of their numbers."""
+    return [file.parent for file in sorted(folder.glob("*/result.json"), key=_job_number)]
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
     """The records of a sweep's jobs, in the order of their numbers."""
-    files = sorted(folder.glob("*/result.json"), key=_job_number)
-    return [json.loads(file.read_text()) for file in files]
+    return [json.loads((found / "result.json").read_text()) for found in run_folders(folder)]
 
 
 def _job_number(file: Path) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from engine.config import Config
 from engine.record import FILE, LOG_FILE, Json, without_secret
+from engine.report import html
 from engine.report.plots import latency_plot, search_plot
 
 DEFAULT_STORE = Path("runs/mlflow.db")
@@ -41,7 +42,7 @@ class MlflowTracker:
     """MLflow: one run for the benchmark, a nested one for each probe of its search."""
 
     def __init__(self, config: Config, warn: Callable[[str], None]) -> None:
-        self.uri = config.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or _local_store()
+        self.uri = store_uri(config.tracking.uri)
         self.experiment = config.tracking.experiment or (
             f"{config.model.name}/{config.scenario.name}"
         )
@@ -66,25 +67,7 @@ class MlflowTracker:
         return f"{type(error).__name__}: {without_secret(first)}"
 
     def _open(self) -> str:
-        # MLflow would report its use over the network from a thread of its own.
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        import mlflow
-
-        for name in ("mlflow", "mlflow.store.db.utils", "alembic"):  # the import sets levels
-            logging.getLogger(name).setLevel(logging.WARNING)
-        mlflow.set_tracking_uri(self.uri)
-        found = mlflow.get_experiment_by_name(self.experiment)
-        if found is not None:
-            return str(found.experiment_id)
-        local = self.uri.startswith("sqlite:///")
-        store = Path(self.uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts"
-        return str(
-            mlflow.create_experiment(
-                self.experiment, artifact_location=store.as_uri() if local else None
-            )
-        )
+        return open_experiment(self.uri, self.experiment)
 
     def log(self, record: Json, folder: Path) -> str | None:
         """Log parameters, metrics, pictures, config and result."""
@@ -119,7 +102,7 @@ class MlflowTracker:
         for figure, draw in (("latency_cdf.png", latency_plot), ("search.png", search_plot)):
             if (picture := draw(record)) is not None:
                 client.log_figure(run_id, picture, figure)
-        for file in (FILE, LOG_FILE):
+        for file in (FILE, LOG_FILE, html.FILE):
             if (folder / file).is_file():
                 client.log_artifact(run_id, str(folder / file))
         client.log_dict(run_id, record["config"], "config.yaml")
@@ -137,6 +120,34 @@ class MlflowTracker:
             )
             client.set_terminated(child)
         client.set_terminated(run_id, status="FINISHED" if record["finished"] else "FAILED")
+
+
+def open_experiment(uri: str, name: str) -> str:
+    """The id of the experiment ``name`` in the store at ``uri``, made if it is not there.
+
+    Raises whatever the store raises.
+    """
+    # MLflow would report its use over the network from a thread of its own.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    import mlflow
+
+    for level in ("mlflow", "mlflow.store.db.utils", "alembic"):  # the import sets levels
+        logging.getLogger(level).setLevel(logging.WARNING)
+    mlflow.set_tracking_uri(uri)
+    found = mlflow.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    local = uri.startswith("sqlite:///")
+    store = Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts"
+    location = store.as_uri() if local else None
+    return str(mlflow.create_experiment(name, artifact_location=location))
+
+
+def store_uri(configured: str | None = None) -> str:
+    """The store that is meant: the one given, MLFLOW_TRACKING_URI, or one beside the runs."""
+    return configured or os.environ.get("MLFLOW_TRACKING_URI") or _local_store()
 
 
 def tracker_for(config: Config, warn: Callable[[str], None]) -> Tracker:

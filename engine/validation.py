@@ -57,7 +57,10 @@ def validate(composed: DictConfig) -> schema.Config:
     cache_dir = tree.get("cache_dir")
     if cache_dir is not None and not isinstance(cache_dir, str):
         raise ConfigError(f"cache_dir={cache_dir} is not allowed: it must be a folder or null.")
-    return schema.Config(mode=str(mode), cache_dir=cache_dir, **groups)
+    report = tree.get("report")
+    if not isinstance(report, bool):
+        raise ConfigError(f"report={report} is not allowed: it must be true or false.")
+    return schema.Config(mode=str(mode), cache_dir=cache_dir, report=report, **groups)
 
 
 def shipped_rules(name: str) -> schema.Rules | None:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 PASSED, FAILED, BOUND = "#2a7f62", "#b23a48", "#555555"
 
 
-def _canvas() -> tuple[Figure, Axes]:
+def canvas() -> tuple[Figure, Axes]:
+    """An empty picture."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
@@ -24,10 +25,11 @@ def _canvas() -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _plain_numbers(axis: Axis) -> None:
-    """Label a logarithmic axis without powers of ten."""
+def plain_numbers(axis: Axis) -> None:
+    """Label a logarithmic axis without powers of ten, and between them where there is room."""
+    low, high = axis.get_view_interval()
     axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter("{x:g}")
+    axis.set_minor_formatter("{x:g}" if high < 30 * low else "")
 
 
 def _title(record: dict[str, Any]) -> str:
@@ -61,7 +63,7 @@ def latency_plot(record: dict[str, Any]) -> Figure | None:
     points = (performance.get("statistics") or {}).get("latency_cdf") or []
     if len(points) == 0 or points[0][1] == points[-1][1]:
         return None
-    figure, axes = _canvas()
+    figure, axes = canvas()
     percents = [min(percent, 99.99) for percent, _ in points]
     axes.plot([ms for _, ms in points], [100 / (100 - p) for p in percents], color=PASSED)
     axes.set_yscale("log")
@@ -69,7 +71,7 @@ def latency_plot(record: dict[str, Any]) -> Figure | None:
     axes.set_yticks([100 / (100 - p) for p in ticks], [f"{p:g} %" for p in ticks])
     axes.minorticks_off()
     axes.set_xscale("log")
-    _plain_numbers(axes.xaxis)
+    plain_numbers(axes.xaxis)
     axes.set_xlabel("query latency from the scheduled time (ms)")
     axes.set_ylabel("queries at least as fast")
     axes.set_title(_title(record))
@@ -85,7 +87,7 @@ def search_plot(record: dict[str, Any]) -> Figure | None:
     probes = [probe for probe in search.get("probes", []) if probe["tail_ms"] is not None]
     if not probes:
         return None
-    figure, axes = _canvas()
+    figure, axes = canvas()
     for kind, marker in (("probe", "o"), ("confirm", "D")):
         for outcome, colour in (("PASS", PASSED), ("FAIL", FAILED), ("UNDECIDED", BOUND)):
             some = [p for p in probes if p["kind"] == kind and p["outcome"] == outcome]
@@ -105,7 +107,7 @@ def search_plot(record: dict[str, Any]) -> Figure | None:
     if best := search.get("best_qps"):
         axes.axvline(best, color=PASSED, alpha=0.5, label=f"confirmed {best:.4g} qps")
     axes.set_yscale("log")
-    _plain_numbers(axes.yaxis)
+    plain_numbers(axes.yaxis)
     axes.set_xlabel("rate of the Poisson arrivals (queries/s)")
     axes.set_ylabel("tail latency (ms)")
     axes.set_title(_title(record))

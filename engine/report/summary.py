@@ -26,6 +26,8 @@ def summary(record: dict[str, Any]) -> RenderableType:
     if record["deviations"]:
         text = "Not a rule-conformant result: " + "; ".join(record["deviations"]) + "."
         parts.append(Text(text, style="yellow"))
+    if editions := record.get("editions"):
+        parts.append(_editions(editions))
     return Group(*parts)
 
 
@@ -178,6 +180,24 @@ def _accuracy(accuracy: dict[str, Any]) -> RenderableType:
     if (published := accuracy.get("published_target")) is not None:
         text = f"{published:g} {unit} is what the rules ask of the trained network on all of it"
         table.add_row("published", text)
+    return table
+
+
+def edition_text(edition: dict[str, Any]) -> str:
+    """What one edition of the rules says of a run, in a line."""
+    if edition["met"]:
+        return "met by this run"
+    rows = edition["missed"]
+    if rows[0]["name"] == "model":
+        return f"does not have {rows[0]['measured']}"
+    missed = (f"{row['name']} {row['required']} ({row['measured']})" for row in rows)
+    return "missed: " + "; ".join(missed)
+
+
+def _editions(editions: Sequence[dict[str, Any]]) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for edition in editions:
+        table.add_row(f"rules {edition['edition']}", Text(edition_text(edition)))
     return table
 
 

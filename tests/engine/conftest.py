@@ -9,6 +9,7 @@ import pytest
 
 QUICKLY = (
     "tracking=none",
+    "report=false",
     "dataset.count=8",
     "scenario.min_duration_s=0.3",
     "search.offline_duration_s=0.2",

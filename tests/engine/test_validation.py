@@ -36,7 +36,7 @@ def test_every_experiment_composes(file):
 
 def test_the_combinations_of_the_main_groups_compose():
     models, scenarios = ("mobilenet", "resnet50"), ("single_stream", "server", "offline")
-    for model, scenario, rules in itertools.product(models, scenarios, ("quick", "v4_0")):
+    for model, scenario, rules in itertools.product(models, scenarios, ("quick", "v0_5", "v4_0")):
         config = configured(f"model={model}", f"scenario={scenario}", f"rules={rules}")
         assert (config.model.name, config.scenario.name) == (model, scenario)
 

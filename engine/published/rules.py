@@ -1,0 +1,87 @@
+"""What a closed-division result misses of the rules of its round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+
+from engine.config import Rules, ScenarioRules
+from engine.published.accuracy import required_quality
+from engine.published.entry import Entry
+from engine.published.logs import Facts
+from engine.published.recompute import duration_ms, number, query_count
+from engine.validation import shipped_rules
+
+SEEDS = {
+    "qsl": "effective_qsl_rng_seed",
+    "sample_index": "effective_sample_index_rng_seed",
+    "schedule": "effective_schedule_rng_seed",
+}
+
+
+def edition_of(major: int) -> str:
+    """The round of a load generator, by its major version; empty where no edition is known."""
+    return {0: "v0_5", 1: "v1_0", 4: "v4_0"}.get(major, "")
+
+
+@cache
+def _rules(name: str) -> Rules | None:
+    return shipped_rules(name) if name else None
+
+
+def rule_breaks(entry: Entry, runs: Sequence[Facts]) -> Iterator[str]:
+    """What the entry's runs miss, one sentence each; nothing where the round has no edition."""
+    rules = _rules(entry.round)
+    if rules is None:
+        return
+    wanted = rules.server_runs if entry.scenario == "server" else 1
+    if len(runs) < wanted:
+        yield f"{len(runs)} of {wanted} runs are here"
+    seen = dict.fromkeys(text for facts in runs for text in _of_run(rules, entry, facts))
+    yield from seen
+    required = required_quality(rules, entry.model)
+    if required is not None and entry.quality is not None and entry.quality < required:
+        yield f"quality {entry.quality:g}, at least {required:g} is asked for"
+
+
+def _of_run(rules: Rules, entry: Entry, facts: Facts) -> Iterator[str]:
+    asked: ScenarioRules = getattr(rules.scenarios, entry.scenario)
+    long_ms, model = duration_ms(entry.scenario, facts), entry.model
+    if long_ms is not None and long_ms < rules.min_duration_s * 999:
+        yield f"ran {long_ms / 1000:.1f} s, at least {rules.min_duration_s:g} s are asked for"
+    if entry.scenario == "offline":
+        yield from _fewer("samples", number(facts, "effective_samples_per_query"), asked)
+    else:
+        yield from _fewer("queries", query_count(entry.scenario, facts), _tail(rules, entry, asked))
+    bounds = {
+        "server": rules.server_bounds_ms.get(model),
+        "multi_stream": rules.multi_stream_intervals_ms.get(model),
+    }
+    bound, had_ns = bounds.get(entry.scenario), number(facts, "effective_target_latency_ns")
+    # The tables round the interval of 15 frames a second down to a whole ms.
+    if bound is not None and had_ns is not None and had_ns >= (bound + 1) * 1e6:
+        yield f"latency bound {had_ns / 1e6:g} ms, {bound:g} ms is the rules'"
+    loaded, least = (
+        number(facts, "effective_performance_sample_count"),
+        rules.performance_sample_counts.get(model, 0),
+    )
+    if loaded is not None and loaded < least:
+        yield f"{loaded:,.0f} samples were loaded, at least {least:,} are asked for"
+    wrong = [name for name, key in SEEDS.items() if facts.get(key) != getattr(rules.seeds, name)]
+    if wrong:
+        yield f"seeds are not the round's: {', '.join(wrong)}"
+
+
+def _tail(rules: Rules, entry: Entry, asked: ScenarioRules) -> ScenarioRules:
+    if entry.scenario == "single_stream":
+        return asked
+    count = rules.tail_query_counts.get(entry.model, asked.min_query_count)
+    return replace(asked, min_query_count=count)
+
+
+def _fewer(what: str, count: float | None, asked: ScenarioRules) -> Iterator[str]:
+    least = asked.min_sample_count if what == "samples" else asked.min_query_count
+    # The queries of a closed loop of v0.5 are known from a rounded rate.
+    if count is not None and count < least * 0.999:
+        yield f"{count:,.0f} {what}, at least {least:,} are asked for"

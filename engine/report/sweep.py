@@ -1,0 +1,96 @@
+"""The report of a sweep: every run in a table, and each scenario's results in one picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from engine.report import html, page
+from engine.report.plots import BOUND, PASSED, canvas
+from engine.report.summary import metric_text, names_of, quality_text
+from loadgen.files import atomically
+from multirun.summary import rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Json = dict[str, Any]
+
+
+def write_sweep_report(records: Sequence[Json], folders: Sequence[Path], root: Path) -> Path:
+    """Write the report of the records, whose runs lie in ``folders``, into ``root``."""
+    with atomically(root / html.FILE) as file:
+        file.write(sweep_page(records, folders, root).encode())
+    return root / html.FILE
+
+
+def sweep_page(records: Sequence[Json], folders: Sequence[Path], root: Path) -> str:
+    """The page; it links to the runs' own reports beside it."""
+    return page.page(f"Sweep of {len(records)} runs", _parts(records, folders, root))
+
+
+def _parts(records: Sequence[Json], folders: Sequence[Path], root: Path) -> Iterator[str]:
+    yield f"<h1>Sweep of {len(records)} runs</h1>"
+    text = "Results of different models or scenarios have no common figure; there is no total."
+    yield page.paragraph(text, "soft")
+    header = ("model", "scenario", "system", "precision", "result", "quality", "", "why not")
+    table = page.table(header, map(_row, records))
+    yield table
+    yield page.heading("Reports of the runs")
+    links = (_link(record, folder, root) for record, folder in zip(records, folders, strict=True))
+    yield f"<ul>{''.join(links)}</ul>"
+    found = [page.picture(figure, caption) for caption, figure in result_plots(records)]
+    if found:
+        yield page.heading("Results by model and scenario")
+        yield f'<div class="pictures">{"".join(found)}</div>'
+    yield page.heading("Run it again")
+    yield page.code("\n".join(record["command"] for record in records))
+
+
+def _row(record: Json) -> tuple[str, ...]:
+    missed = [
+        row["name"]
+        for row in (record["performance"] or {}).get("constraints", [])
+        if not row["passed"]
+    ]
+    why = ", ".join(missed) or (record["message"] or "")
+    quality = quality_text(record["accuracy"])
+    return (*names_of(record), metric_text(record), quality, str(record["verdict"]), why)
+
+
+def _link(record: Json, folder: Path, root: Path) -> str:
+    target = quote(Path(os.path.relpath(folder / html.FILE, root)).as_posix())
+    name = escape(" · ".join(names_of(record)))
+    return f'<li><a href="{target}">{name}</a> {escape(metric_text(record))}</li>'
+
+
+def result_plots(records: Sequence[Json]) -> Iterator[tuple[str, Figure]]:
+    """A picture for each model and scenario that several runs have; invalid ones are grey."""
+    flat = list(zip(rows(records), map(names_of, records), strict=True))
+    kinds = dict.fromkeys(_kind(row, names) for row, names in flat)
+    for kind in kinds:
+        model, scenario, metric, unit = kind
+        some = [
+            (row, names)
+            for row, names in flat
+            if _kind(row, names) == kind and row["value"] is not None
+        ]
+        if len(some) < 2:
+            continue
+        figure, axes = canvas()
+        figure.set_figheight(max(2.0, 0.4 * len(some) + 1))
+        labels = [f"{names[2]} {names[3]}" for _, names in some]
+        colours = [PASSED if row["verdict"] == "VALID" else BOUND for row, _ in some]
+        axes.barh(range(len(some)), [row["value"] for row, _ in some], color=colours)
+        axes.set_yticks(range(len(some)), labels, fontsize=8)
+        axes.invert_yaxis()
+        axes.set_xlabel(f"{metric} ({unit})")
+        yield f"{model}, {scenario}; grey: not valid", figure
+
+
+def _kind(row: Json, names: tuple[str, ...]) -> tuple[str, ...]:
+    return names[0], row["scenario"], str(row["metric"]), str(row["unit"])

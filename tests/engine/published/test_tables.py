@@ -1,0 +1,114 @@
+"""The paper's table and figures over published results, on the screen, in files and in MLflow."""
+
+import csv
+import re
+
+import pytest
+
+from engine.published.command import main
+from engine.published.entry import Entry
+from engine.published.plots import coverage_plot, relative_plot, server_plot
+from engine.published.tables import coverage, relative_performance, server_against_offline
+
+
+def entry(system, scenario, value, model="resnet50", unit="samples/s"):
+    return Entry(
+        division="closed",
+        submitter="us",
+        system=system,
+        model=model,
+        scenario=scenario,
+        round="v0_5",
+        metric=scenario,
+        value=value,
+        unit=unit,
+        verdict="VALID",
+        runs=1,
+        quality=None,
+        path=f"{system}/{model}/{scenario}",
+    )
+
+
+def test_table_vi_counts_models_and_scenarios():
+    rows = coverage(
+        [entry("a", "server", 1), entry("b", "server", 2), entry("a", "offline", 3, model="gnmt")]
+    )
+    assert [row["model"] for row in rows] == ["gnmt", "resnet50", "total"]
+    assert rows[1]["server"] == 2 and rows[1]["offline"] == 0
+    assert rows[2] == {
+        "model": "total",
+        "single_stream": 0,
+        "multi_stream": 0,
+        "server": 2,
+        "offline": 1,
+    }
+
+
+def test_figure_6_wants_both_scenarios_of_one_system():
+    rows = server_against_offline(
+        [entry("a", "server", 60), entry("a", "offline", 100), entry("b", "server", 5)]
+    )
+    assert [(row["system"], row["server_over_offline"]) for row in rows] == [("a", 0.6)]
+
+
+def test_figure_8_is_relative_to_the_slowest():
+    rows = relative_performance(
+        [
+            entry("a", "offline", 50),
+            entry("b", "offline", 500),
+            entry("a", "single_stream", 8.0, unit="ms"),
+            entry("b", "single_stream", 2.0, unit="ms"),
+        ]
+    )
+    found = {(row["scenario"], row["system"]): row["relative"] for row in rows}
+    assert found == {
+        ("offline", "a"): 1,
+        ("offline", "b"): 10,
+        ("single_stream", "a"): 1,
+        ("single_stream", "b"): 4,
+    }
+
+
+def test_the_pictures_show_the_rows():
+    entries = [entry("a", "server", 60), entry("a", "offline", 100), entry("b", "offline", 300)]
+    shares = server_plot(server_against_offline(entries))
+    assert [bar.get_width() for bar in shares.axes[0].patches] == [0.6]
+    points = relative_plot(relative_performance(entries)).axes[0].collections[0].get_offsets()
+    assert sorted(map(tuple, points.tolist())) == [(0, 1), (0, 3), (1, 1)]
+    bars = coverage_plot(coverage(entries)).axes[0].patches
+    assert sum(bar.get_height() for bar in bars) == 3
+    assert server_plot([]) is relative_plot([]) is coverage_plot(coverage([])) is None
+
+
+def test_the_command_shows_and_writes_them(repository, tmp_path, capsys):
+    out = tmp_path / "tables"
+    assert main([str(repository), "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    for word in ("results (4)", "coverage", "findings", "103,532|1.0353e\\+05"):
+        assert re.search(word if "|" in word else re.escape(word), said)
+    with (out / "results.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 4
+    assert (out / "coverage.svg").read_text().startswith("<?xml")
+    assert (out / "relative_performance.svg").is_file()
+
+
+def test_rows_become_runs_once(repository, tmp_path):
+    import mlflow
+
+    uri = f"sqlite:///{tmp_path}/published.db"
+    assert main([str(repository), "--mlflow", uri]) == 0
+    assert main([str(repository), "--mlflow", uri]) == 0
+    client = mlflow.MlflowClient(uri)
+    experiment = client.get_experiment_by_name("resnet50/server")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.data.metrics["server_qps"] == pytest.approx(103_532.13, abs=0.01)
+    assert run.data.tags["sut"] == "T4x20"
+    assert run.data.tags["rules"] == "v0_5"
+
+
+@pytest.mark.parametrize("arguments", [[], ["/nowhere/at/all"], ["."], ["--flag"]])
+def test_what_cannot_be_read_is_one_message(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 3
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1
