@@ -9,7 +9,7 @@ import numpy as np
 
 from sut.cupy.executor import Executor
 from sut.cupy.graph import Network
-from sut.cupy.steps import TOP
+from sut.cupy.steps import factor_of
 
 
 def differences(
@@ -24,7 +24,8 @@ def differences(
     executor.rows[: len(images)] = np.arange(len(images))
     found = []
     for layer, made in executor.each_layer(len(images), samples):
-        unit = _unit(network, layer)
+        whole = type(layer).__name__ in ("Average", "Dense")
+        unit = 1.0 if whole else 1 / factor_of(network, layer.name)
         wanted = expected[layer.name].reshape(made.shape)
         apart = made * unit - wanted
         size = np.linalg.norm(wanted)
@@ -47,12 +48,3 @@ def reference(path: Path, names: list[str], images: Any) -> dict[str, Any]:
     )
     outputs = session.run(names, {session.get_inputs()[0].name: images})
     return dict(zip(names, outputs, strict=True))
-
-
-def _unit(network: Network, layer: Any) -> float:
-    if not network.ranges or type(layer).__name__ in ("Average", "Dense"):
-        return 1.0
-    name, makers = layer.name, {x.name: x for x in network.layers}
-    while type(makers[name]).__name__ == "MaxPool":
-        name = makers[name].source
-    return network.ranges[name] / TOP

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sut.cupy.graph import Average, Convolution, Dense, Network
-from sut.cupy.steps import numbers_of
+from sut.cupy.steps import number_of
 
 BYTES = {"fp16": 2, "int8": 1}
 
@@ -25,7 +25,6 @@ class Arena:
 
 def bytes_of(network: Network) -> dict[str, int]:
     """Bytes of every layer's result for one image."""
-    width = BYTES[numbers_of(network)]
     sizes = {}
     for layer in network.layers:
         channels, height, sides = network.shapes[layer.name]
@@ -35,6 +34,7 @@ def bytes_of(network: Network) -> dict[str, int]:
             case Average():
                 sizes[layer.name] = 2 * channels
             case _:
+                width = BYTES[number_of(network, layer.name)]
                 sizes[layer.name] = width * channels * height * sides
     return sizes
 

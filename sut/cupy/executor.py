@@ -12,7 +12,7 @@ from sut.cupy.arena import arena_of
 from sut.cupy.graph import Convolution, Dense, Network
 from sut.cupy.kernels import Kernels
 from sut.cupy.plans import Chosen, PlanBook, choose
-from sut.cupy.steps import Step, problem_of, steps_of
+from sut.cupy.steps import Step, number_of, problem_of, steps_of
 
 
 class Resident:
@@ -79,7 +79,7 @@ class Executor:
     def enqueue(self, batch: int, samples: Any) -> None:
         """All of the network's steps for a batch, and the answers."""
         for step, arrays in zip(self._resident.steps, self._resident.arrays, strict=True):
-            self._step(step, arrays, batch, samples)
+            self.step(step, arrays, batch, samples)
         kernels, network = self._resident.kernels, self._resident.network
         count = network.shapes[network.response][0]
         pitch = -(-count // 8) * 8
@@ -97,7 +97,8 @@ class Executor:
         whole = {"Dense": np.float32, "Average": np.float16}.get(type(layer).__name__)
         if isinstance(layer, Dense):
             channels = -(-channels // 8) * 8
-        dtype = np.dtype(whole or (np.int8 if network.ranges else np.float16))
+        stored = np.int8 if number_of(network, name) == "int8" else np.float16
+        dtype = np.dtype(whole or stored)
         count = batch * channels * height * width
         flat = self._tensors[name][: count * dtype.itemsize].get(stream=self.stream).view(dtype)
         nhwc = flat.reshape(batch, height, width, channels).astype(np.float32)
@@ -107,7 +108,7 @@ class Executor:
         """Run layer by layer; yields each one with what it made."""
         with self.stream:
             for step, arrays in zip(self._resident.steps, self._resident.arrays, strict=True):
-                self._step(step, arrays, batch, samples)
+                self.step(step, arrays, batch, samples)
                 self.stream.synchronize()
                 yield step.layer, self.tensor(step.layer.name, batch)
 
@@ -124,7 +125,7 @@ class Executor:
                 )
             self._plans[step.layer.name, batch] = found[problem]
 
-    def _step(self, step: Step, arrays: dict[str, Any], batch: int, samples: Any) -> None:
+    def step(self, step: Step, arrays: dict[str, Any], batch: int, samples: Any) -> None:
         layer = step.layer
         pointers = {name: array.data.ptr for name, array in arrays.items()}
         pointers["y"] = self._tensors[layer.name].data.ptr

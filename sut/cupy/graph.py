@@ -122,7 +122,7 @@ class _Reader:
         self._constants = {x.name: numpy_helper.to_array(x) for x in graph.initializer}
         self._input, self._image = _image(graph, self._constants)
         self._layers: dict[str, Layer] = {}
-        self._ranges: dict[str, float] = {}
+        self._ranges: dict[str, tuple[float, float]] = {}
         self._best: dict[str, str] = {}
         self._passed = {n.output[0]: n.input[0] for n in graph.node if n.op_type in PASSING}
         working = [n for n in graph.node if n.op_type not in PASSING]
@@ -147,7 +147,11 @@ class _Reader:
         layers = tuple(self._layers.values())
         shapes = shapes_of(self._input, self._image, layers)
         best = self._best[output]
-        return Network(self._input, self._image, layers, best, self._ranges, shapes)
+        ranges = {name: max(-low, high) for name, (low, high) in self._ranges.items()}
+        for layer in layers:  # a pool passes its numbers on: one range on both sides
+            if isinstance(layer, MaxPool) and (own := ranges.get(layer.name)):
+                ranges[layer.name] = ranges.setdefault(layer.source, own)
+        return Network(self._input, self._image, layers, best, ranges, shapes)
 
     def _root(self, name: str) -> str:
         while name in self._passed:
@@ -170,8 +174,12 @@ class _Reader:
     def _extend(self, old: Convolution, node: Any, **changes: Any) -> bool:
         """``old`` now makes what ``node`` does, and runs in its place."""
         del self._layers[old.name]
-        self._ranges.pop(old.name, None)
-        return self._append(replace(old, name=node.output[0], **changes))
+        before = self._ranges.pop(old.name, None)
+        new = replace(old, name=node.output[0], **changes)
+        if before and new.low is not None:  # an activation: what it leaves of the range
+            highest = before[1] if new.high is None else min(before[1], new.high)
+            self._ranges[new.name] = (max(before[0], new.low), highest)
+        return self._append(new)
 
     def _on_conv(self, node: Any, attributes: Mapping[str, Any]) -> bool:
         weights = self._constant(node.input[1])
@@ -281,7 +289,7 @@ class _Reader:
             raw = np.rint(values / _along(scale, values, attributes)) + zero
             return self._hold(node, np.clip(raw, limits.min, limits.max).astype(zero.dtype))
         lowest, highest = ((x - float(zero)) * float(scale) for x in (limits.min, limits.max))
-        self._ranges[name] = max(-lowest, highest)
+        self._ranges[name] = (lowest, highest)
         layer = self._layers.get(name)
         if lowest == 0 and isinstance(layer, Convolution) and layer.low is None:
             self._layers[name] = replace(layer, low=0.0)  # the activation has become the range

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sut.cupy.graph import Convolution, MaxPool, Network
-from sut.cupy.steps import CHANNELS, Step, numbers_of, stem_steps, stored_image
+from sut.cupy.steps import CHANNELS, Step, number_of, stem_steps, stored_image
 
 THREADS = 256
 TALL, WIDE = 8, 112
@@ -24,8 +24,7 @@ class Kernels:
 
     def __init__(self, cp: Any, network: Network, steps: tuple[Step, ...]) -> None:
         self._network = network
-        self._type = TYPES[numbers_of(network)]
-        names = {_name(step, self._type) for step in steps} - {None}
+        names = {self._name(step) for step in steps} - {None}
         source = resources.files("sut.cupy").joinpath("kernels.cu").read_text()
         module = cp.RawModule(
             code=source,
@@ -52,7 +51,7 @@ class Kernels:
             *map(np.int32, (columns * CHANNELS, height, width)),
             *_limits(step),
         )
-        function = self._functions[_name(step, self._type)]
+        function = self._functions[self._name(step)]
         function(grid, (THREADS,), arguments, shared_mem=_shared_bytes(step))
 
     def depthwise(self, step: Step, pointers: dict[str, int], batch: int) -> None:
@@ -68,7 +67,7 @@ class Kernels:
             *map(np.int32, sizes),
             *_limits(step),
         )
-        self._launch(_name(step, self._type), threads, arguments)
+        self._launch(self._name(step), threads, arguments)
 
     def max_pool(self, step: Step, pointers: dict[str, int], batch: int) -> None:
         """The largest value of each window."""
@@ -79,7 +78,7 @@ class Kernels:
         sizes = (batch, channels, *sides, *results, layer.kernel, layer.stride, *layer.pads[:2])
         arguments = (np.uint64(pointers["x"]), np.uint64(pointers["y"]), *map(np.int32, sizes))
         threads = batch * results[0] * results[1] * (channels // 8)
-        self._launch(_name(step, self._type), threads, arguments)
+        self._launch(self._name(step), threads, arguments)
 
     def average(self, step: Step, pointers: dict[str, int], batch: int) -> None:
         """The mean over all pixels."""
@@ -91,7 +90,7 @@ class Kernels:
             np.int32(height * width),
             np.float32(step.factor),
         )
-        function = self._functions[_name(step, self._type)]
+        function = self._functions[self._name(step)]
         function((-(-channels // 256), batch), (32, 8), arguments)
 
     def arg_max(self, x: int, y: int, batch: int, count: int, pitch: int) -> None:
@@ -99,21 +98,25 @@ class Kernels:
         sizes = map(np.int32, (batch, count, pitch))
         self._launch("arg_max", batch * 32, (np.uint64(x), np.uint64(y), *sizes))
 
+    def _name(self, step: Step) -> str | None:
+        """The kernel for a step, None for one that cuDNN runs."""
+        layer = step.layer
+        made = TYPES[number_of(self._network, layer.name)]
+        match step.kind, layer:
+            case "stem", Convolution():
+                outputs, _, kernel, _ = layer.weights.shape
+                return f"stem<{made}, {kernel}, {stem_steps(kernel)}, {outputs}, {TALL}, {WIDE}>"
+            case "depthwise", Convolution():
+                return f"depthwise<{made}, {layer.stride}, {NEIGHBOURS}>"
+            case "max_pool", _:
+                return f"max_pool<{made}>"
+            case "average", _:
+                return f"average<{TYPES[number_of(self._network, layer.source)]}>"
+        return None
+
     def _launch(self, name: str | None, threads: int, arguments: tuple[Any, ...]) -> None:
         assert name is not None
         self._functions[name]((-(-threads // THREADS),), (THREADS,), arguments)
-
-
-def _name(step: Step, numbers: str) -> str | None:
-    match step.kind, step.layer:
-        case "stem", Convolution() as layer:
-            outputs, _, kernel, _ = layer.weights.shape
-            return f"stem<{numbers}, {kernel}, {stem_steps(kernel)}, {outputs}, {TALL}, {WIDE}>"
-        case "depthwise", Convolution() as layer:
-            return f"depthwise<{numbers}, {layer.stride}, {NEIGHBOURS}>"
-        case ("max_pool" | "average") as kind, _:
-            return f"{kind}<{numbers}>"
-    return None
 
 
 def _limits(step: Step) -> tuple[np.float32, np.float32]:

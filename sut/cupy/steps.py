@@ -41,56 +41,57 @@ class Step:
     factor: float = 1.0
 
 
-def numbers_of(network: Network) -> str:
-    """The kind of numbers between layers: int8 in a quantised network, else fp16."""
-    return "int8" if network.ranges else "fp16"
+def number_of(network: Network, name: str) -> str:
+    """The kind of numbers that a layer's result is stored in.
+
+    int8 if the network is quantised there; a result without a range that only an average reads
+    stays in fp16. Raises RuntimeError for one that a layer in 8 bits needs.
+    """
+    if not network.ranges:
+        return "fp16"
+    if network.ranges.get(name):
+        return "int8"
+    for layer in network.layers:
+        reads = layer.source == name or getattr(layer, "residual", None) == name
+        if reads and not isinstance(layer, Average | Dense):
+            raise RuntimeError(
+                f"sut=cupy: the network is quantised, but tensor {name} is not, which layer "
+                f"{layer.name} needs. Quantise it again with precision=int8, or use precision=fp16."
+            )
+    return "fp16"
 
 
 def steps_of(network: Network) -> tuple[Step, ...]:
     """The steps of ``network``; RuntimeError for a layer that the device's kernels do not fit."""
-    ranges = _Ranges(network)
     first = network.layers[0]
-    return tuple(_step(network, layer, layer is first, ranges) for layer in network.layers)
+    return tuple(_step(network, layer, layer is first) for layer in network.layers)
 
 
-class _Ranges:
-    """Factor from a tensor's values to the numbers stored; 1 in floating point."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        self._sources = {x.name: x.source for x in network.layers}
-        self._kinds = {x.name: x for x in network.layers}
-
-    def __call__(self, name: str) -> float:
-        if not self._network.ranges:
-            return 1.0
-        while type(self._kinds[name]).__name__ == "MaxPool":  # passes its numbers on
-            name = self._sources[name]
-        if not self._network.ranges.get(name):
-            raise RuntimeError(f"sut=cupy: the network is quantised, but tensor {name} is not.")
-        return TOP / self._network.ranges[name]
+def factor_of(network: Network, name: str) -> float:
+    """What a tensor's values are multiplied by to be stored; 1 in floating point."""
+    return TOP / network.ranges[name] if number_of(network, name) == "int8" else 1.0
 
 
-def _step(network: Network, layer: Layer, first: bool, ranges: _Ranges) -> Step:
+def _step(network: Network, layer: Layer, first: bool) -> Step:
     match layer:
         case Dense():
             return Step("dense", layer, _dense(layer))
         case Average():
-            return Step("average", layer, {}, factor=1 / ranges(layer.source))
+            return Step("average", layer, {}, factor=1 / factor_of(network, layer.source))
         case Convolution():
-            channels = network.shapes[layer.name][0]
-            aligned = ALIGNED[numbers_of(network)]
+            number = number_of(network, layer.name)
+            channels, aligned = len(layer.weights), ALIGNED[number]
             if channels % aligned:
                 raise RuntimeError(
-                    f"sut=cupy: layer {layer.name} has {channels} channels; in "
-                    f"{numbers_of(network)} they must be a multiple of {aligned}."
+                    f"sut=cupy: layer {layer.name} has {channels} channels; in {number} they must "
+                    f"be a multiple of {aligned}."
                 )
-            factor = ranges(layer.name)
-            low, high = _limits(layer, factor, quantised=bool(network.ranges))
+            factor = factor_of(network, layer.name)
+            low, high = _limits(layer, factor, number == "int8")
             if first:
                 return Step("stem", layer, stem_arrays(layer, factor), low, high)
             if layer.group > 1:
-                share = factor / ranges(layer.source)
+                share = factor / factor_of(network, layer.source)
                 return Step("depthwise", layer, _depthwise(layer, share, factor), low, high)
             if not network.ranges:
                 arrays: Arrays = {
@@ -98,8 +99,9 @@ def _step(network: Network, layer: Layer, first: bool, ranges: _Ranges) -> Step:
                     "bias": layer.bias,
                 }
             else:
-                residual = factor / ranges(layer.residual) if layer.residual else None
-                arrays = _quantised(layer, ranges(layer.source), factor, residual)
+                added = layer.residual
+                residual = factor / factor_of(network, added) if added else None
+                arrays = _quantised(layer, factor_of(network, layer.source), factor, residual)
             return Step("convolution", layer, arrays, low, high)
         case _:
             return Step("max_pool", layer, {})
@@ -198,7 +200,7 @@ def stored_image(network: Network) -> tuple[int, int]:
 
 def problem_of(step: Step, network: Network, batch: int) -> Problem:
     """The problem that cuDNN solves for a convolution or a dense layer."""
-    layer, numbers = step.layer, numbers_of(network)
+    layer = step.layer
     source = network.shapes[layer.source]
     if isinstance(layer, Dense):
         filters = (len(step.arrays["bias"]), 1, 1)
@@ -211,8 +213,8 @@ def problem_of(step: Step, network: Network, batch: int) -> Problem:
         (outputs, kernel[0], kernel[1]),
         layer.stride,
         layer.pads,
-        numbers,
-        numbers,
+        number_of(network, layer.source),
+        number_of(network, layer.name),
         layer.residual is not None,
         step.low,
         step.high,
