@@ -125,6 +125,7 @@ def usable_cores() -> int:
 
 def _without_network(config: Config) -> System:
     own = config.sut
+    assert not isinstance(own, CupySut)
     if config.mode != "performance":
         raise ConfigError(
             f"mode={config.mode} needs a system that runs a network; sut={own.name} has no "

@@ -43,8 +43,6 @@ def reference(path: Path, names: list[str], images: Any) -> dict[str, Any]:
     model = onnx.load(str(path))
     del model.graph.output[:]
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
-    session = ort.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     outputs = session.run(names, {session.get_inputs()[0].name: images})
     return dict(zip(names, outputs, strict=True))

@@ -36,12 +36,18 @@ def subject(name: str, precision: str, count: int, folder: Path) -> Subject:
     preprocessing = REFERENCES[kind].preprocessing
     cache = Cache(folder)
     library = open_library(
-        config.Dataset(kind="synthetic", name="synthetic", count=count,
-                       performance_sample_count=count),
-        "image_classification", preprocessing, cache, lambda message: None,
+        config.Dataset(
+            kind="synthetic", name="synthetic", count=count, performance_sample_count=count
+        ),
+        "image_classification",
+        preprocessing,
+        cache,
+        lambda message: None,
     )
     model = config.Model(kind=kind, name=name, label_offset=offset, preprocessing=preprocessing)
     stored = config.Precision(name="int8" if precision == "int8" else "fp32")
     artefact = prepare(model, stored, cache, library.calibration)
     samples = library.load(np.arange(count))
-    return Subject(name, precision, artefact.path, samples, np.asarray(library.truth)[:count] - offset)
+    return Subject(
+        name, precision, artefact.path, samples, np.asarray(library.truth)[:count] - offset
+    )

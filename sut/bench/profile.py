@@ -1,4 +1,4 @@
-"""Where a batch's time goes: each step by itself, with the bytes and operations it cannot do without."""
+"""Where a batch's time goes: each step by itself, with the bytes and operations it must do."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ def steps(resident: Resident, executor: Executor, batch: int, samples: Any) -> l
             time_ms = _timed(resident.cp, executor, step, arrays, batch, samples)
             form = f"{network.shapes[layer.source]} -> {network.shapes[layer.name]}"
             operations = 2 * batch * own * int(np.prod(network.shapes[layer.name]))
-            found.append(Timed(step.kind, layer.name, form, time_ms, moved * batch + weights,
-                               operations))
+            found.append(
+                Timed(step.kind, layer.name, form, time_ms, moved * batch + weights, operations)
+            )
     return found
 
 

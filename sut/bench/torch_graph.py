@@ -20,13 +20,15 @@ def network(path: Path) -> Any:
     graph = onnx.load(str(path)).graph
     constants = {x.name: numpy_helper.to_array(x) for x in graph.initializer}
 
-    class Network(nn.Module):
+    class Network(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.steps: list[tuple[str, str, list[str], str]] = []
             for number, node in enumerate(graph.node):
                 has = {x.name: helper.get_attribute_value(x) for x in node.attribute}
-                own = [torch.from_numpy(np.array(constants[x])) for x in node.input if x in constants]
+                own = [
+                    torch.from_numpy(np.array(constants[x])) for x in node.input if x in constants
+                ]
                 pads = has.get("pads", [0] * 4)
                 even = pads[0] == pads[2]
                 module: nn.Module = nn.Identity()
@@ -34,9 +36,15 @@ def network(path: Path) -> Any:
                     case "Conv":
                         size = own[0].shape
                         groups = has.get("group", 1)
-                        module = nn.Conv2d(size[1] * groups, size[0], size[2], has["strides"][0],
-                                           pads[0] if even else 0, groups=groups,
-                                           bias=len(own) > 1)
+                        module = nn.Conv2d(
+                            size[1] * groups,
+                            size[0],
+                            size[2],
+                            has["strides"][0],
+                            pads[0] if even else 0,
+                            groups=groups,
+                            bias=len(own) > 1,
+                        )
                         module.weight.data = own[0]
                         if not even:
                             around = nn.ZeroPad2d((pads[1], pads[3], pads[0], pads[2]))

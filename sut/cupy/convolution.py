@@ -86,7 +86,7 @@ class Plans:
             handle=handle,
         )
         outputs, *kernel = problem.filters
-        filters = (outputs, problem.image[1], *kernel)
+        filters = (outputs, problem.image[1], kernel[0], kernel[1])
         x = _tensor(graph, "x", problem.image)
         w = _tensor(graph, "w", filters)
         integer = problem.dtype == "int8"

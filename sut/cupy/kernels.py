@@ -24,14 +24,14 @@ class Kernels:
 
     def __init__(self, cp: Any, network: Network, steps: tuple[Step, ...]) -> None:
         self._network = network
-        names = {self._name(step) for step in steps} - {None}
+        names = {name for step in steps if (name := self._name(step))} | {"arg_max"}
         source = resources.files("sut.cupy").joinpath("kernels.cu").read_text()
         module = cp.RawModule(
             code=source,
             options=("--std=c++17",),
-            name_expressions=sorted(filter(None, names)) + ["arg_max"],
+            name_expressions=sorted(names),
         )
-        self._functions = {name: module.get_function(name) for name in (*names, "arg_max") if name}
+        self._functions = {name: module.get_function(name) for name in names}
         for name, function in self._functions.items():
             if name.startswith("stem"):
                 function.max_dynamic_shared_size_bytes = _shared_bytes(steps[0])
@@ -98,8 +98,8 @@ class Kernels:
         sizes = map(np.int32, (batch, count, pitch))
         self._launch("arg_max", batch * 32, (np.uint64(x), np.uint64(y), *sizes))
 
-    def _name(self, step: Step) -> str | None:
-        """The kernel for a step, None for one that cuDNN runs."""
+    def _name(self, step: Step) -> str:
+        """The kernel for a step, empty for one that cuDNN runs."""
         layer = step.layer
         made = TYPES[number_of(self._network, layer.name)]
         match step.kind, layer:
@@ -112,10 +112,9 @@ class Kernels:
                 return f"max_pool<{made}>"
             case "average", _:
                 return f"average<{TYPES[number_of(self._network, layer.source)]}>"
-        return None
+        return ""
 
-    def _launch(self, name: str | None, threads: int, arguments: tuple[Any, ...]) -> None:
-        assert name is not None
+    def _launch(self, name: str, threads: int, arguments: tuple[Any, ...]) -> None:
         self._functions[name]((-(-threads // THREADS),), (THREADS,), arguments)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def _fastest(cp: Any, stream: Any, plans: Plans, arrays: Mapping[str, Any]) -> C
         try:
             plan = Chosen(plans, index, plans.build(index))
             space = cp.empty(max(1, plan.workspace), cp.uint8)
-            time_ms = _timed(cp, stream, lambda p=plan, s=space: p.run(pointers, s.data.ptr))
+            time_ms = _timed(cp, stream, partial(plan.run, pointers, space.data.ptr))
             found.append((time_ms, plan))
         except Exception as error:  # a plan that cannot be built here: the next one may
             reason = error

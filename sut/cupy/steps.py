@@ -121,14 +121,12 @@ def _channels_last(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(weights.transpose(0, 2, 3, 1))
 
 
-def _quantised(
-    layer: Convolution, source: float, result: float, residual: float | None
-) -> Arrays:
+def _quantised(layer: Convolution, source: float, result: float, residual: float | None) -> Arrays:
     """8-bit weights, one scale for each output channel (which the accumulator is multiplied by)."""
     largest = np.abs(layer.weights).max(axis=(1, 2, 3))
     unit = np.where(largest > 0, largest, 1) / TOP
     whole = np.rint(layer.weights / unit[:, None, None, None])
-    arrays = {
+    arrays: dict[str, NDArray[np.generic]] = {
         "w": _channels_last(whole).astype(np.int8),
         "scale": (unit * result / source).astype(np.float32),
         "bias": (layer.bias * result).astype(np.float32),
