@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import numpy as np
 import psutil
 
 from engine.cache import Cache
-from engine.config import Config, OnnxRuntimeSut, SimulatedSut
+from engine.config import Config, CupySut, OnnxRuntimeSut, SimulatedSut
 from engine.errors import ConfigError, SutError
 from engine.paths import cache_dir, resolve
 from engine.plan import performance_sample_count
@@ -24,9 +24,22 @@ if TYPE_CHECKING:
 
 # Samples of a data set that nothing counts.
 UNREAD_COUNT = 1024
+# Largest batch that a processor and a GPU are timed with.
+CPU_BATCH, GPU_BATCH = 64, 256
 
 Say = Callable[[str], None]
 System = SystemUnderTest | SimulatedSystem
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A system whose batches can be timed by themselves."""
+
+    name: str
+    max_batch: int
+
+    def service_time_s(self, samples: LoadedSet, size: int, repeats: int = 3) -> float:
+        """Median time of one batch of ``size`` samples, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +62,41 @@ def build(config: Config, say: Say) -> Benchmark:
 
     root = cache_dir(config.cache_dir)
     config, cache = _resolved(config, root), Cache(root)
-    if not isinstance(config.sut, OnnxRuntimeSut):
+    if not isinstance(config.sut, OnnxRuntimeSut | CupySut):
         return Benchmark(config, cache, _unread(config), None, _without_network(config))
+    _check_precision(config)
+    if isinstance(config.sut, CupySut):
+        _check_devices(config.sut)
     from engine.models import prepare
 
     model = config.model
     library = open_library(config.dataset, model.task, model.preprocessing, cache, say)
     artefact = prepare(model, config.precision, cache, library.calibration, say)
-    return Benchmark(config, cache, library, artefact, _onnxruntime(config, artefact))
+    start = _cupy if isinstance(config.sut, CupySut) else _onnxruntime
+    return Benchmark(config, cache, library, artefact, start(config, artefact))
+
+
+PRECISIONS = {"onnxruntime": ("fp32", "int8"), "cupy": ("fp16", "int8")}
+"""What each system computes in."""
+
+
+def _check_precision(config: Config) -> None:
+    able = PRECISIONS[config.sut.kind]
+    if config.precision.name not in able:
+        raise ConfigError(
+            f"sut={config.sut.name} does not compute in precision={config.precision.name}: use "
+            f"precision={' or precision='.join(able)}, or another sut."
+        )
+
+
+def _check_devices(own: CupySut) -> None:
+    """Say what is missing before a network is built for it."""
+    from sut.cupy.needs import modules
+
+    try:
+        modules(own.devices)
+    except RuntimeError as error:
+        raise SutError(str(error)) from error
 
 
 def _resolved(config: Config, root: Path) -> Config:
@@ -85,6 +125,7 @@ def usable_cores() -> int:
 
 def _without_network(config: Config) -> System:
     own = config.sut
+    assert not isinstance(own, CupySut)
     if config.mode in ("accuracy", "both"):
         raise ConfigError(
             f"mode={config.mode} needs a system that runs a network; sut={own.name} has no "
@@ -156,16 +197,35 @@ def _onnxruntime(config: Config, artefact: Artefact) -> System:
         raise SutError(str(error)) from error
 
 
+def _cupy(config: Config, artefact: Artefact) -> System:
+    from sut import cupy
+
+    own = config.sut
+    assert isinstance(own, CupySut)
+    try:
+        return cupy.CupySut(
+            artefact.path,
+            artefact.output.name,
+            name=own.name,
+            devices=own.devices,
+            streams=own.streams,
+            max_batch=own.max_batch or GPU_BATCH,
+            max_wait_us=own.max_wait_us,
+            start_from_device=own.start_from_device,
+            plans=cache_dir(config.cache_dir) / "cupy_plans.json",
+        )
+    except RuntimeError as error:
+        raise SutError(str(error)) from error
+
+
 def fit_batch(benchmark: Benchmark, bound_s: float | None, say: Say) -> dict[int, float]:
     """Set the largest batch worth taking, unless the config does; the times measured for it.
 
     Doubles the batch while it makes a sample cheaper by 2 % or more and one batch takes no
     longer than half of ``bound_s`` (1 s without a bound). Returns seconds by batch size.
     """
-    from sut import onnxruntime
-
     sut, config = benchmark.sut, benchmark.config
-    if not isinstance(sut, onnxruntime.OnnxRuntimeSut) or sut.fixed_batch:
+    if not isinstance(sut, Timed) or getattr(sut, "fixed_batch", None):
         return {}
     say("timing batch sizes")
     given = getattr(config.sut, "max_batch", None)
@@ -173,8 +233,8 @@ def fit_batch(benchmark: Benchmark, bound_s: float | None, say: Say) -> dict[int
     samples = benchmark.library.load(np.arange(min(64, benchmark.library.total_count)))
     limit_s = 1.0 if bound_s is None else bound_s / 2
     times = {1: service_time_s(benchmark, samples, 1)}
-    size = 2
-    while size <= 64 and given is None:
+    size, most = 2, GPU_BATCH if isinstance(config.sut, CupySut) else CPU_BATCH
+    while size <= most and given is None:
         times[size] = service_time_s(benchmark, samples, size)
         if times[size] > limit_s or times[size] / size > 0.98 * times[size // 2] / (size // 2):
             break
@@ -185,10 +245,8 @@ def fit_batch(benchmark: Benchmark, bound_s: float | None, say: Say) -> dict[int
 
 def service_time_s(benchmark: Benchmark, samples: LoadedSet, size: int) -> float:
     """Seconds for one batch of ``size`` on the idle system; SutError if it fails at that."""
-    from sut import onnxruntime
-
     sut = benchmark.sut
-    assert isinstance(sut, onnxruntime.OnnxRuntimeSut)
+    assert isinstance(sut, Timed)
     try:
         return sut.service_time_s(samples, size)
     except Exception as error:  # the runtime raises types of its own

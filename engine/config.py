@@ -118,6 +118,23 @@ class OnnxRuntimeSut:
 
 
 @dataclass(frozen=True)
+class CupySut:
+    """Group ``sut``: NVIDIA GPUs through CuPy and cuDNN, each with ``streams`` workers.
+
+    ``devices``: GPUs by number. ``max_batch``: null for what the engine measures to be best inside
+    the bound. ``start_from_device``: samples lie on the device before the run starts.
+    """
+
+    kind: str = limited(choices=("cupy",))
+    name: str = limited()
+    devices: list[int] = limited([0], at_least=0, at_most=1023)
+    streams: int = limited(2, at_least=1, at_most=64)
+    max_batch: int | None = limited(None, at_least=1, at_most=4096)
+    max_wait_us: float = limited(0.0, at_least=0, at_most=1e7)
+    start_from_device: bool = True
+
+
+@dataclass(frozen=True)
 class NullSut:
     """Group ``sut``: answers at once, or after ``delay_us``: the generator's own limit."""
 
@@ -153,9 +170,12 @@ class SimulatedSut:
 
 @dataclass(frozen=True)
 class Precision:
-    """Group ``precision``: the numbers that the model's artefact computes in."""
+    """Group ``precision``: the numbers that the model computes in.
 
-    name: str = limited(choices=("fp32", "int8"))
+    The file of an fp16 network holds fp32 weights: the system casts them.
+    """
+
+    name: str = limited(choices=("fp32", "fp16", "int8"))
     calibration_count: int = limited(64, at_least=1, at_most=100_000)
 
 
@@ -289,7 +309,7 @@ class Config:
     model: Model
     dataset: Dataset
     scenario: Scenario
-    sut: OnnxRuntimeSut | NullSut | SimulatedSut
+    sut: OnnxRuntimeSut | CupySut | NullSut | SimulatedSut
     precision: Precision
     rules: Rules
     search: Search

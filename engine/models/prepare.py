@@ -38,8 +38,8 @@ def prepare(
     """
     artefact = _own(model, cache) if model.kind == "onnx" else _reference(model, cache, progress)
     _check_input(model, artefact)
-    if precision.name == "fp32":
-        return artefact
+    if precision.name != "int8":  # an fp16 system casts the fp32 weights itself
+        return dataclasses.replace(artefact, precision=precision.name)
     return _quantised(artefact, precision, cache, calibration, progress)
 
 

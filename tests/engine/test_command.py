@@ -1,6 +1,7 @@
 """The program as its users meet it: results, exit codes and messages."""
 
 import csv
+import importlib.util
 import json
 import os
 import signal
@@ -297,7 +298,12 @@ def test_a_damaged_cache_is_mended_and_said(tmp_path):
 def test_help_names_every_group_and_exit_code(engine):
     ended = engine("--help", quickly=())
     assert ended.code == 0
-    for word in ("model: mobilenet", "scenario: ", "sut: null, onnxruntime", "130 interrupted"):
+    for word in (
+        "model: mobilenet",
+        "scenario: ",
+        "sut: cupy, null, onnxruntime",
+        "130 interrupted",
+    ):
         assert word in ended.out
 
 
@@ -333,3 +339,18 @@ def test_a_checkout_that_is_not_compiled_runs_the_installed_package(tmp_path):
     )
     assert ended.returncode == 3
     assert "scenario=ofline is not a choice" in ended.stderr
+
+
+def test_a_system_refuses_a_precision_that_it_does_not_compute_in(engine):
+    ended = engine("sut=cupy", "precision=fp32")
+    assert ended.code == 3
+    assert "use precision=fp16 or precision=int8" in ended.err
+    assert "fp32 or precision=int8" in engine("precision=fp16").err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
+def test_without_cupy_the_gpus_system_says_what_to_install(engine):
+    ended = engine("sut=cupy", "precision=fp16")
+    assert ended.code == 4
+    assert "pip install cupy" in ended.err
+    assert "Traceback" not in ended.err

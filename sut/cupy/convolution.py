@@ -1,0 +1,160 @@
+"""One convolution and what follows it as one cuDNN graph, its execution plan chosen by timing.
+
+    y = clip(scale * conv(x, w) + bias + residual_scale * residual, low, high)
+
+Tensors lie channels-last. The scales are there for 8-bit numbers only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from sut.cupy.numbers import ONE_BYTE, cudnn_type
+
+CANDIDATES = 6
+"""Plans that are timed, of those the heuristics name, the likeliest first."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A convolution by everything that a plan depends on.
+
+    ``image``: batch, channels, height, width; ``filters``: outputs, kernel height and width.
+    ``pads``: top, left, bottom, right. ``dtype``: of image, filters and residual, ``out`` of the
+    result, by the names in ``sut.cupy.numbers``. ``low``, ``high``: None where nothing is clipped.
+    """
+
+    image: tuple[int, int, int, int]
+    filters: tuple[int, int, int]
+    stride: int
+    pads: tuple[int, int, int, int]
+    dtype: str
+    out: str
+    residual: bool
+    low: float | None
+    high: float | None
+
+    @property
+    def result(self) -> tuple[int, int, int, int]:
+        """Batch, channels, height and width of what comes out."""
+        batch, _, height, width = self.image
+        outputs, *kernel = self.filters
+        top, left, bottom, right = self.pads
+        return (
+            batch,
+            outputs,
+            (height + top + bottom - kernel[0]) // self.stride + 1,
+            (width + left + right - kernel[1]) // self.stride + 1,
+        )
+
+    @property
+    def operations(self) -> int:
+        """Multiplications and additions."""
+        batch, outputs, height, width = self.result
+        window = self.image[1] * self.filters[1] * self.filters[2]
+        return 2 * batch * outputs * height * width * window
+
+    @property
+    def least_bytes(self) -> int:
+        """Bytes moved if everything were read once and written once."""
+        size = 1 if self.dtype in ONE_BYTE else 2
+        filters = self.filters[0] * self.image[1] * self.filters[1] * self.filters[2]
+        results = int(np.prod(self.result)) * (1 + self.residual)
+        return size * (int(np.prod(self.image)) + filters + results)
+
+    @property
+    def key(self) -> str:
+        """The problem as text, for the file of tuned plans."""
+        return " ".join(f"{name}={value}" for name, value in asdict(self).items())
+
+
+class Plans:
+    """The cuDNN graph of a problem and the plans that heuristics offer for it."""
+
+    def __init__(self, cudnn: Any, handle: Any, problem: Problem) -> None:
+        self.problem = problem
+        self._handle = handle
+        kind = cudnn.data_type
+        graph = cudnn.pygraph(
+            io_data_type=getattr(kind, cudnn_type(problem.dtype)),
+            intermediate_data_type=kind.FLOAT,
+            compute_data_type=kind.FLOAT,
+            handle=handle,
+        )
+        outputs, *kernel = problem.filters
+        filters = (outputs, problem.image[1], kernel[0], kernel[1])
+        x = _tensor(graph, "x", problem.image)
+        w = _tensor(graph, "w", filters)
+        integer = problem.dtype == "int8"
+        top, left, bottom, right = problem.pads
+        y = graph.conv_fprop(
+            image=x,
+            weight=w,
+            pre_padding=[top, left],
+            post_padding=[bottom, right],
+            stride=[problem.stride] * 2,
+            dilation=[1, 1],
+            compute_data_type=kind.INT32 if integer else kind.FLOAT,
+        )
+        self._tensors = {"x": x, "w": w}
+        if problem.dtype in ONE_BYTE:
+            if integer:
+                y.set_data_type(kind.INT32)
+            self._tensors["scale"] = _tensor(graph, "scale", (1, outputs, 1, 1), kind.FLOAT)
+            y = graph.mul(a=y, b=self._tensors["scale"])
+        self._tensors["bias"] = _tensor(graph, "bias", (1, outputs, 1, 1), kind.FLOAT)
+        y = graph.add(a=y, b=self._tensors["bias"])
+        if problem.residual:
+            residual = self._tensors["residual"] = _tensor(graph, "residual", problem.result)
+            if problem.dtype in ONE_BYTE:
+                share = _tensor(graph, "residual_scale", (1, outputs, 1, 1), kind.FLOAT)
+                self._tensors["residual_scale"] = share
+                residual = graph.mul(a=residual, b=share)
+            y = graph.add(a=y, b=residual)
+        if problem.low is not None:
+            limits = {} if problem.high is None else {"upper_clip": problem.high}
+            y = graph.relu(input=y, lower_clip=problem.low, **limits)
+        y.set_output(True).set_data_type(getattr(kind, cudnn_type(problem.out)))
+        y.set_dim(list(problem.result)).set_stride(strides(problem.result))
+        self._tensors["y"] = y
+        graph.validate()
+        graph.build_operation_graph()
+        graph.create_execution_plans([cudnn.heur_mode.A, cudnn.heur_mode.FALLBACK])
+        self._graph = graph
+
+    def __len__(self) -> int:
+        return int(self._graph.get_execution_plan_count())
+
+    def name(self, index: int) -> str:
+        """What cuDNN calls the plan."""
+        return str(self._graph.get_plan_name_at_index(index))
+
+    def build(self, index: int) -> int:
+        """Compile the plan; bytes of workspace that it needs. Raises what cuDNN raises."""
+        self._graph.build_plan_at_index(index)
+        return int(self._graph.get_workspace_size_plan_at_index(index))
+
+    def run(self, pointers: Mapping[str, int], workspace: int, index: int) -> None:
+        """Enqueue on the handle's stream; ``pointers``: device addresses by the tensors' names."""
+        pack = {self._tensors[name]: pointer for name, pointer in pointers.items()}
+        self._graph.execute_plan_at_index(pack, workspace, index, self._handle)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tensors that ``run`` wants addresses of."""
+        return tuple(self._tensors)
+
+
+def strides(shape: tuple[int, int, int, int]) -> list[int]:
+    """Channels-last strides, in elements, of a tensor given as n, c, h, w."""
+    _, channels, height, width = shape
+    return [channels * height * width, 1, channels * width, channels]
+
+
+def _tensor(graph: Any, name: str, shape: tuple[int, int, int, int], dtype: Any = None) -> Any:
+    kind = {} if dtype is None else {"data_type": dtype}
+    return graph.tensor(name=name, dim=list(shape), stride=strides(shape), **kind)

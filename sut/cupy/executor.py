@@ -1,0 +1,149 @@
+"""A network on one stream of one device: its buffers, and one CUDA graph for each batch size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sut.cupy.arena import arena_of
+from sut.cupy.graph import Convolution, Dense, Network
+from sut.cupy.kernels import Kernels
+from sut.cupy.plans import Chosen, PlanBook, choose
+from sut.cupy.steps import Step, number_of, problem_of, steps_of
+
+
+class Resident:
+    """What all streams of a device share: the network's weights and the compiled kernels."""
+
+    def __init__(self, cp: Any, cudnn: Any, network: Network, book: PlanBook) -> None:
+        self.cp, self.cudnn, self.network, self.book = cp, cudnn, network, book
+        self.steps = steps_of(network)
+        self.kernels = Kernels(cp, network, self.steps)
+        self.arrays = [
+            {name: cp.asarray(array) for name, array in step.arrays.items()} for step in self.steps
+        ]
+
+
+class Executor:
+    """Runs batches of up to ``sizes[-1]`` images on a stream of its own.
+
+    ``sizes``: the batch sizes that have a graph, ascending; another runs in the next larger one.
+    ``rows``: int32[sizes[-1]] in pinned memory, which images to run, by their place in the array
+    given to ``capture``. All methods: from one thread at a time, with the device in use.
+    """
+
+    def __init__(self, resident: Resident, sizes: Sequence[int]) -> None:
+        cp = resident.cp
+        self._resident, self._sizes = resident, tuple(sizes)
+        self.stream = cp.cuda.Stream(non_blocking=True)
+        self._handle = resident.cudnn.create_handle()
+        resident.cudnn.set_stream(handle=self._handle, stream=self.stream.ptr)
+        most = self._sizes[-1]
+        arena = arena_of(resident.network)
+        slots = [cp.empty(size * most, cp.uint8) for size in arena.sizes]
+        self._tensors = {name: slots[slot] for name, slot in arena.slot_of.items()}
+        self.rows = pinned(cp, (most,), np.int32)
+        self._answers = pinned(cp, (most,), np.int64)
+        self.rows[:] = 0
+        self._plans: dict[tuple[str, int], Chosen] = {}
+        self._graphs: dict[int, Any] = {}
+        with self.stream:
+            for size in self._sizes:
+                self._tune(size)
+            space = max((plan.workspace for plan in self._plans.values()), default=0)
+            self._workspace = cp.empty(max(1, space), cp.uint8)
+
+    def capture(self, samples: Any) -> None:
+        """Record the graphs over the images in ``samples``, an array on the device."""
+        with self.stream:
+            for size in self._sizes:
+                self.enqueue(size, samples)  # whatever is set up on first use
+                self.stream.synchronize()
+                self.stream.begin_capture()
+                try:
+                    self.enqueue(size, samples)
+                finally:
+                    graph = self.stream.end_capture()
+                self._graphs[size] = graph
+
+    def run(self, count: int) -> NDArray[np.int64]:
+        """Answers to the first ``count`` of ``rows``: int64[count]."""
+        size = next(size for size in self._sizes if size >= count)
+        self._graphs[size].launch(self.stream)
+        self.stream.synchronize()
+        return self._answers[:count].copy()
+
+    def enqueue(self, batch: int, samples: Any) -> None:
+        """All of the network's steps for a batch, and the answers."""
+        for step, arrays in zip(self._resident.steps, self._resident.arrays, strict=True):
+            self.step(step, arrays, batch, samples)
+        kernels, network = self._resident.kernels, self._resident.network
+        count = network.shapes[network.response][0]
+        pitch = -(-count // 8) * 8
+        logits = self._tensors[network.response].data.ptr
+        kernels.arg_max(logits, self._answers.ctypes.data, batch, count, pitch)
+
+    def tensor(self, name: str, batch: int) -> NDArray[np.float32]:
+        """What a layer made, in its stored numbers: float32 [batch, channels, height, width].
+
+        Only right after the layer has run: later ones write over it.
+        """
+        network = self._resident.network
+        layer = next(x for x in network.layers if x.name == name)
+        channels, height, width = network.shapes[name]
+        whole = {"Dense": np.float32, "Average": np.float16}.get(type(layer).__name__)
+        if isinstance(layer, Dense):
+            channels = -(-channels // 8) * 8
+        stored = np.int8 if number_of(network, name) == "int8" else np.float16
+        dtype = np.dtype(whole or stored)
+        count = batch * channels * height * width
+        flat = self._tensors[name][: count * dtype.itemsize].get(stream=self.stream).view(dtype)
+        nhwc = flat.reshape(batch, height, width, channels).astype(np.float32)
+        return np.ascontiguousarray(nhwc.transpose(0, 3, 1, 2))[:, : network.shapes[name][0]]
+
+    def each_layer(self, batch: int, samples: Any) -> Any:
+        """Run layer by layer; yields each one with what it made."""
+        with self.stream:
+            for step, arrays in zip(self._resident.steps, self._resident.arrays, strict=True):
+                self.step(step, arrays, batch, samples)
+                self.stream.synchronize()
+                yield step.layer, self.tensor(step.layer.name, batch)
+
+    def _tune(self, batch: int) -> None:
+        own = self._resident
+        found: dict[Any, Chosen] = {}
+        for step in own.steps:
+            if step.kind not in ("convolution", "dense"):
+                continue
+            problem = problem_of(step, own.network, batch)
+            if problem not in found:
+                found[problem] = choose(
+                    own.cp, own.cudnn, self._handle, self.stream, problem, own.book
+                )
+            self._plans[step.layer.name, batch] = found[problem]
+
+    def step(self, step: Step, arrays: dict[str, Any], batch: int, samples: Any) -> None:
+        layer = step.layer
+        pointers = {name: array.data.ptr for name, array in arrays.items()}
+        pointers["y"] = self._tensors[layer.name].data.ptr
+        if step.kind == "stem":
+            pointers |= {"samples": samples.data.ptr, "rows": self.rows.ctypes.data}
+            self._resident.kernels.stem(step, pointers, batch)
+            return
+        pointers["x"] = self._tensors[layer.source].data.ptr
+        if step.kind in ("convolution", "dense"):
+            if isinstance(layer, Convolution) and layer.residual:
+                pointers["residual"] = self._tensors[layer.residual].data.ptr
+            self._plans[layer.name, batch].run(pointers, self._workspace.data.ptr)
+        else:
+            getattr(self._resident.kernels, step.kind)(step, pointers, batch)
+
+
+def pinned(cp: Any, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """An array in memory that the device can reach by itself."""
+    count = int(np.prod(shape))
+    memory = cp.cuda.alloc_pinned_memory(count * np.dtype(dtype).itemsize)
+    return np.frombuffer(memory, dtype, count).reshape(shape)

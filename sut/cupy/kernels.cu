@@ -1,0 +1,243 @@
+// Layers that cuDNN has no fast graph for. Tensors lie channels-last; T is __half or a signed byte,
+// and whatever scales bytes need has been multiplied into weights and biases.
+#include <cuda_fp16.h>
+
+typedef signed char int8;
+typedef long long int64;
+constexpr float LOWEST = -3.402823466e38f;
+
+__device__ inline float number(__half value) { return __half2float(value); }
+__device__ inline float number(int8 value) { return float(value); }
+__device__ inline void store(__half& place, float value) { place = __float2half_rn(value); }
+__device__ inline void store(int8& place, float value) {
+    place = int8(__float2int_rn(fminf(fmaxf(value, -127.f), 127.f)));
+}
+
+template <typename T, int N> struct alignas(N * sizeof(T)) Vector { T value[N]; };
+
+__device__ inline unsigned address(const void* shared) {
+    return unsigned(__cvta_generic_to_shared(shared));
+}
+
+__device__ inline void load_matrices(unsigned (&to)[4], unsigned from) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(from));
+}
+
+__device__ inline void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, "
+                 "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// A network's first convolution: stride 2, three channels, stored as four, in images that are
+// padded already. A kernel row of one pixel is STEPS * 16 halves that follow one another in
+// memory, and the next pixel's begin 16 bytes later: tensor cores read both where they lie.
+// The images are gathered on the way: image i of the batch is samples[rows[i]].
+// Filters: [OUT][KH * STEPS * 16 + 8], their order permuted (sut.cupy.weights), so that a thread
+// ends up with OUT / 4 channels in a row.
+template <typename T, int KH, int STEPS, int OUT, int TALL, int WIDE>
+__global__ void __launch_bounds__(256) stem(
+    const __half* samples, const int* rows, const __half* filters, const float* bias, T* y,
+    int64 image_halves, int pitch, int out_height, int out_width, float low, float high)
+{
+    constexpr int K = KH * STEPS * 16 + 8, TILES = TALL * WIDE / 16, PAIR = 2;
+    constexpr int LINES = (TALL - 1) * 2 + KH, CHUNKS = WIDE - 1 + 2 * STEPS;
+    extern __shared__ uint4 memory[];
+    uint4* image = memory;
+    uint4* weights = memory + LINES * CHUNKS;
+    const int left = blockIdx.x * WIDE, top = blockIdx.y * TALL;
+    const __half* source = samples + int64(rows[blockIdx.z]) * image_halves;
+    const int lines = (out_height - 1) * 2 + KH;
+    for (int i = threadIdx.x; i < LINES * CHUNKS; i += blockDim.x) {
+        const int line = 2 * top + i / CHUNKS, chunk = left + i % CHUNKS;
+        const bool inside = line < lines && chunk * 8 < pitch;
+        image[i] = inside ? *(const uint4*)(source + int64(line) * pitch + chunk * 8) : uint4{};
+    }
+    for (int i = threadIdx.x; i < OUT * K / 8; i += blockDim.x)
+        weights[i] = ((const uint4*)filters)[i];
+    __syncthreads();
+
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    const unsigned images = address(image) + (lane / 16) * 16;
+    const unsigned filter = address(weights)
+        + (((lane / 16) * 8 + lane % 8) * K + (lane / 8 % 2) * 8) * 2;
+    for (int first = warp * PAIR; first < TILES; first += warps * PAIR) {
+        float sums[PAIR][OUT / 8][4] = {};
+        unsigned from[PAIR];
+        for (int t = 0; t < PAIR; ++t) {
+            const int pixel = (first + t) * 16 + lane % 16;
+            from[t] = images + (pixel / WIDE * 2 * CHUNKS + pixel % WIDE) * 16;
+        }
+        for (int ky = 0; ky < KH; ++ky)
+            #pragma unroll
+            for (int step = 0; step < STEPS; ++step) {
+                unsigned a[PAIR][4];
+                for (int t = 0; t < PAIR; ++t)
+                    load_matrices(a[t], from[t] + (ky * CHUNKS + step * 2) * 16);
+                #pragma unroll
+                for (int n = 0; n < OUT / 16; ++n) {
+                    unsigned b[4];
+                    load_matrices(b, filter + (n * 16 * K + (ky * STEPS + step) * 16) * 2);
+                    #pragma unroll
+                    for (int t = 0; t < PAIR; ++t) {
+                        multiply(sums[t][2 * n], a[t], b[0], b[1]);
+                        multiply(sums[t][2 * n + 1], a[t], b[2], b[3]);
+                    }
+                }
+            }
+        const int channel = lane % 4 * (OUT / 4);
+        #pragma unroll
+        for (int t = 0; t < PAIR; ++t)
+            #pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                const int pixel = (first + t) * 16 + lane / 4 + 8 * half;
+                const int oy = top + pixel / WIDE, ox = left + pixel % WIDE;
+                if (oy >= out_height || ox >= out_width) continue;
+                Vector<T, OUT / 8> parts[2];
+                #pragma unroll
+                for (int j = 0; j < OUT / 8; ++j)
+                    #pragma unroll
+                    for (int e = 0; e < 2; ++e) {
+                        const int place = 2 * j + e;
+                        const float sum = sums[t][j][2 * half + e] + bias[channel + place];
+                        store(parts[place / (OUT / 8)].value[place % (OUT / 8)],
+                              fminf(fmaxf(sum, low), high));
+                    }
+                T* to = y + ((int64(blockIdx.z) * out_height + oy) * out_width + ox) * OUT + channel;
+                *(Vector<T, OUT / 8>*)to = parts[0];
+                *(Vector<T, OUT / 8>*)(to + OUT / 8) = parts[1];
+            }
+    }
+}
+
+// A 3x3 convolution of each channel by itself; filters [9][channels]. A thread has eight channels
+// of WIDE neighbouring pixels.
+template <typename T, int STRIDE, int WIDE>
+__global__ void __launch_bounds__(256) depthwise(
+    const T* x, const float* filters, const float* bias, T* y, int batch, int channels,
+    int height, int width, int out_height, int out_width, int top, int left, float low, float high)
+{
+    constexpr int COLUMNS = (WIDE - 1) * STRIDE + 3;
+    const int groups = channels / 8, tiles = (out_width + WIDE - 1) / WIDE;
+    int64 place = int64(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (place >= int64(batch) * out_height * tiles * groups) return;
+    const int channel = int(place % groups) * 8;
+    place /= groups;
+    const int first = int(place % tiles) * WIDE;
+    place /= tiles;
+    const int oy = int(place % out_height), image = int(place / out_height);
+    float sums[WIDE][8];
+    for (int j = 0; j < 8; ++j)
+        for (int i = 0; i < WIDE; ++i) sums[i][j] = bias[channel + j];
+    #pragma unroll
+    for (int ky = 0; ky < 3; ++ky) {
+        const int iy = oy * STRIDE + ky - top;
+        if (iy < 0 || iy >= height) continue;
+        float filter[3][8];
+        #pragma unroll
+        for (int kx = 0; kx < 3; ++kx) {
+            const float4* from = (const float4*)(filters + (ky * 3 + kx) * channels + channel);
+            *(float4*)&filter[kx][0] = from[0];
+            *(float4*)&filter[kx][4] = from[1];
+        }
+        const T* line = x + ((int64(image) * height + iy) * width) * channels + channel;
+        #pragma unroll
+        for (int column = 0; column < COLUMNS; ++column) {
+            const int ix = first * STRIDE + column - left;
+            if (ix < 0 || ix >= width) continue;
+            const Vector<T, 8> read = *(const Vector<T, 8>*)(line + int64(ix) * channels);
+            #pragma unroll
+            for (int kx = 0; kx < 3; ++kx)
+                if (column >= kx && (column - kx) % STRIDE == 0 && (column - kx) / STRIDE < WIDE)
+                    for (int j = 0; j < 8; ++j)
+                        sums[(column - kx) / STRIDE][j] += number(read.value[j]) * filter[kx][j];
+        }
+    }
+    T* to = y + ((int64(image) * out_height + oy) * out_width + first) * channels + channel;
+    #pragma unroll
+    for (int i = 0; i < WIDE; ++i) {
+        if (first + i >= out_width) break;
+        Vector<T, 8> written;
+        for (int j = 0; j < 8; ++j) store(written.value[j], fminf(fmaxf(sums[i][j], low), high));
+        *(Vector<T, 8>*)(to + int64(i) * channels) = written;
+    }
+}
+
+// The largest value of each window; a thread has eight channels of a pixel.
+template <typename T>
+__global__ void __launch_bounds__(256) max_pool(
+    const T* x, T* y, int batch, int channels, int height, int width, int out_height,
+    int out_width, int kernel, int stride, int top, int left)
+{
+    const int groups = channels / 8;
+    int64 place = int64(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (place >= int64(batch) * out_height * out_width * groups) return;
+    const int64 to = place;
+    const int channel = int(place % groups) * 8;
+    place /= groups;
+    const int ox = int(place % out_width);
+    place /= out_width;
+    const int oy = int(place % out_height), image = int(place / out_height);
+    float most[8];
+    for (int j = 0; j < 8; ++j) most[j] = LOWEST;
+    for (int ky = 0; ky < kernel; ++ky) {
+        const int iy = oy * stride + ky - top;
+        if (iy < 0 || iy >= height) continue;
+        for (int kx = 0; kx < kernel; ++kx) {
+            const int ix = ox * stride + kx - left;
+            if (ix < 0 || ix >= width) continue;
+            const T* from = x + ((int64(image) * height + iy) * width + ix) * channels + channel;
+            const Vector<T, 8> read = *(const Vector<T, 8>*)from;
+            for (int j = 0; j < 8; ++j) most[j] = fmaxf(most[j], number(read.value[j]));
+        }
+    }
+    Vector<T, 8> written;
+    for (int j = 0; j < 8; ++j) store(written.value[j], most[j]);
+    ((Vector<T, 8>*)y)[to] = written;
+}
+
+// Mean over all pixels times factor; blocks of 32 x 8 threads, a column of them eight channels.
+template <typename T>
+__global__ void average(const T* x, __half* y, int channels, int pixels, float factor)
+{
+    __shared__ float parts[8][32][9];
+    const int channel = (blockIdx.x * 32 + threadIdx.x) * 8, image = blockIdx.y;
+    float sums[8] = {};
+    if (channel < channels)
+        for (int pixel = threadIdx.y; pixel < pixels; pixel += 8) {
+            const T* from = x + (int64(image) * pixels + pixel) * channels + channel;
+            const Vector<T, 8> read = *(const Vector<T, 8>*)from;
+            for (int j = 0; j < 8; ++j) sums[j] += number(read.value[j]);
+        }
+    for (int j = 0; j < 8; ++j) parts[threadIdx.y][threadIdx.x][j] = sums[j];
+    __syncthreads();
+    if (threadIdx.y || channel >= channels) return;
+    Vector<__half, 8> written;
+    for (int j = 0; j < 8; ++j) {
+        float sum = 0;
+        for (int part = 0; part < 8; ++part) sum += parts[part][threadIdx.x][j];
+        store(written.value[j], sum * factor / float(pixels));
+    }
+    *(Vector<__half, 8>*)(y + int64(image) * channels + channel) = written;
+}
+
+// The place of each row's largest value, the first of several; one warp has a row.
+__global__ void arg_max(const float* x, int64* y, int batch, int count, int pitch)
+{
+    const int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
+    if (row >= batch) return;
+    float most = LOWEST;
+    int best = 0;
+    for (int i = lane; i < count; i += 32) {
+        const float value = x[int64(row) * pitch + i];
+        if (value > most) { most = value; best = i; }
+    }
+    for (int apart = 16; apart; apart /= 2) {
+        const float value = __shfl_down_sync(~0u, most, apart);
+        const int place = __shfl_down_sync(~0u, best, apart);
+        if (value > most || (value == most && place < best)) { most = value; best = place; }
+    }
+    if (lane == 0) y[row] = best;
+}

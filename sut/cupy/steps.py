@@ -1,0 +1,219 @@
+"""What the device does for each layer, and the arrays it needs for that: all of it host work.
+
+In 8 bits a tensor holds ``round(127 * value / range)``. All factors are multiplied into weights,
+biases and limits here, so that the device never looks at a range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sut.cupy.convolution import Problem
+from sut.cupy.graph import Average, Convolution, Dense, Layer, Network
+
+Arrays = Mapping[str, NDArray[np.generic]]
+TOP = 127.0
+CHANNELS = 4
+"""Channels that an image is stored with."""
+HALVES = 16
+"""Half-precision numbers that a tensor core takes of a row at a time: four pixels of an image."""
+ALIGNED = {"fp16": 8, "int8": 16}
+"""Channels come in multiples of so many."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A layer with its ``arrays`` as the device wants them.
+
+    ``kind``: stem, convolution, depthwise, max_pool, average or dense. ``factor``: of an average.
+    ``low``, ``high``: limits in the numbers of the result, None where nothing is clipped.
+    """
+
+    kind: str
+    layer: Layer
+    arrays: Arrays
+    low: float | None = None
+    high: float | None = None
+    factor: float = 1.0
+
+
+def number_of(network: Network, name: str) -> str:
+    """The kind of numbers that a layer's result is stored in.
+
+    int8 if the network is quantised there; a result without a range that only an average reads
+    stays in fp16. Raises RuntimeError for one that a layer in 8 bits needs.
+    """
+    if not network.ranges:
+        return "fp16"
+    if network.ranges.get(name):
+        return "int8"
+    for layer in network.layers:
+        reads = layer.source == name or getattr(layer, "residual", None) == name
+        if reads and not isinstance(layer, Average | Dense):
+            raise RuntimeError(
+                f"sut=cupy: the network is quantised, but tensor {name} is not, which layer "
+                f"{layer.name} needs. Quantise it again with precision=int8, or use precision=fp16."
+            )
+    return "fp16"
+
+
+def steps_of(network: Network) -> tuple[Step, ...]:
+    """The steps of ``network``; RuntimeError for a layer that the device's kernels do not fit."""
+    first = network.layers[0]
+    return tuple(_step(network, layer, layer is first) for layer in network.layers)
+
+
+def factor_of(network: Network, name: str) -> float:
+    """What a tensor's values are multiplied by to be stored; 1 in floating point."""
+    return TOP / network.ranges[name] if number_of(network, name) == "int8" else 1.0
+
+
+def _step(network: Network, layer: Layer, first: bool) -> Step:
+    match layer:
+        case Dense():
+            return Step("dense", layer, _dense(layer))
+        case Average():
+            return Step("average", layer, {}, factor=1 / factor_of(network, layer.source))
+        case Convolution():
+            number = number_of(network, layer.name)
+            channels, aligned = len(layer.weights), ALIGNED[number]
+            if channels % aligned:
+                raise RuntimeError(
+                    f"sut=cupy: layer {layer.name} has {channels} channels; in {number} they must "
+                    f"be a multiple of {aligned}."
+                )
+            factor = factor_of(network, layer.name)
+            low, high = _limits(layer, factor, number == "int8")
+            if first:
+                return Step("stem", layer, stem_arrays(layer, factor), low, high)
+            if layer.group > 1:
+                share = factor / factor_of(network, layer.source)
+                return Step("depthwise", layer, _depthwise(layer, share, factor), low, high)
+            if not network.ranges:
+                arrays: Arrays = {
+                    "w": _channels_last(layer.weights).astype(np.float16),
+                    "bias": layer.bias,
+                }
+            else:
+                added = layer.residual
+                residual = factor / factor_of(network, added) if added else None
+                arrays = _quantised(layer, factor_of(network, layer.source), factor, residual)
+            return Step("convolution", layer, arrays, low, high)
+        case _:
+            return Step("max_pool", layer, {})
+
+
+def _limits(
+    layer: Convolution, factor: float, quantised: bool
+) -> tuple[float | None, float | None]:
+    low = None if layer.low is None else layer.low * factor
+    high = None if layer.high is None else layer.high * factor
+    if quantised:
+        return (-TOP if low is None else max(low, -TOP)), (TOP if high is None else min(high, TOP))
+    return low, high
+
+
+def _channels_last(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(weights.transpose(0, 2, 3, 1))
+
+
+def _quantised(layer: Convolution, source: float, result: float, residual: float | None) -> Arrays:
+    """8-bit weights, one scale for each output channel (which the accumulator is multiplied by)."""
+    largest = np.abs(layer.weights).max(axis=(1, 2, 3))
+    unit = np.where(largest > 0, largest, 1) / TOP
+    whole = np.rint(layer.weights / unit[:, None, None, None])
+    arrays: dict[str, NDArray[np.generic]] = {
+        "w": _channels_last(whole).astype(np.int8),
+        "scale": (unit * result / source).astype(np.float32),
+        "bias": (layer.bias * result).astype(np.float32),
+    }
+    if residual is not None:
+        arrays["residual_scale"] = np.full(len(unit), residual, np.float32)
+    return arrays
+
+
+def _depthwise(layer: Convolution, share: float, factor: float) -> Arrays:
+    filters = layer.weights[:, 0].transpose(1, 2, 0) * share
+    if layer.weights.shape[2] != 3 or layer.stride not in (1, 2):
+        raise RuntimeError(
+            f"sut=cupy: layer {layer.name} convolves each channel by itself with a kernel of "
+            f"{layer.weights.shape[2]} and stride {layer.stride}; it must be 3, and 1 or 2."
+        )
+    return {
+        "filters": np.ascontiguousarray(filters, np.float32),
+        "bias": (layer.bias * factor).astype(np.float32),
+    }
+
+
+def _dense(layer: Dense) -> Arrays:
+    """Outputs filled up to a multiple of eight."""
+    outputs, inputs = layer.weights.shape
+    padded = -(-outputs // 8) * 8
+    weights = np.zeros((padded, inputs), np.float16)
+    bias = np.zeros(padded, np.float32)
+    weights[:outputs], bias[:outputs] = layer.weights, layer.bias
+    return {"w": weights, "bias": bias}
+
+
+def stem_steps(kernel: int) -> int:
+    """How many times ``HALVES`` a kernel row takes."""
+    return -(-kernel * CHANNELS // HALVES)
+
+
+def stem_arrays(layer: Convolution, factor: float) -> Arrays:
+    """Filters fp16 [outputs, kernel * steps * 16 + 8] of the first convolution.
+
+    The kernel's thread q of four has the columns 2q and 2q + 1 of each eight: filters are put in
+    an order that makes them neighbours. The 8 at the end keep rows in different banks.
+    """
+    outputs, inputs, kernel, _ = layer.weights.shape
+    if layer.stride != 2 or kernel not in (3, 7) or inputs != 3 or outputs % 16:
+        raise RuntimeError(
+            f"sut=cupy: the first convolution has {outputs} outputs of {inputs} channels, kernel "
+            f"{kernel}, stride {layer.stride}; it must have a multiple of 16 of 3 channels, kernel "
+            "3 or 7, stride 2."
+        )
+    rows = np.zeros((outputs, kernel, stem_steps(kernel) * HALVES // CHANNELS, CHANNELS))
+    rows[:, :, :kernel, :inputs] = layer.weights.transpose(0, 2, 3, 1)
+    j, q, e = np.ix_(range(outputs // 8), range(4), range(2))
+    order = (q * (outputs // 4) + 2 * j + e).ravel()
+    flat = rows.reshape(outputs, -1)[order] * factor
+    filters = np.pad(flat, ((0, 0), (0, 8))).astype(np.float16)
+    return {"filters": filters, "bias": (layer.bias * factor).astype(np.float32)}
+
+
+def stored_image(network: Network) -> tuple[int, int]:
+    """Lines and columns of an image as it is stored for the first convolution, padding included."""
+    first = network.layers[0]
+    assert isinstance(first, Convolution)
+    _, height, width = network.shapes[first.name]
+    kernel = first.weights.shape[2]
+    columns = (width - 1) * 2 + stem_steps(kernel) * HALVES // CHANNELS
+    return (height - 1) * 2 + kernel, columns + columns % 2
+
+
+def problem_of(step: Step, network: Network, batch: int) -> Problem:
+    """The problem that cuDNN solves for a convolution or a dense layer."""
+    layer = step.layer
+    source = network.shapes[layer.source]
+    if isinstance(layer, Dense):
+        filters = (len(step.arrays["bias"]), 1, 1)
+        image = (batch, source[0], 1, 1)
+        return Problem(image, filters, 1, (0,) * 4, "fp16", "fp32", False, None, None)
+    assert isinstance(layer, Convolution)
+    outputs, _, *kernel = layer.weights.shape
+    return Problem(
+        (batch, *source),
+        (outputs, kernel[0], kernel[1]),
+        layer.stride,
+        layer.pads,
+        number_of(network, layer.source),
+        number_of(network, layer.name),
+        layer.residual is not None,
+        step.low,
+        step.high,
+    )

@@ -1,0 +1,170 @@
+"""CuPy and cuDNN as a system under test."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen import LoadedSet, Queries
+from sut.cupy.arena import arena_of
+from sut.cupy.executor import Executor, Resident, pinned
+from sut.cupy.graph import read
+from sut.cupy.images import AT_ONCE, image_bytes, stored, upload
+from sut.cupy.memory import check
+from sut.cupy.needs import modules
+from sut.cupy.plans import PlanBook
+
+Indices = NDArray[np.int32] | NDArray[np.int64]
+
+
+class CupySut:
+    """Run an image classifier's ONNX file on NVIDIA GPUs, in fp16, or int8 if it is quantised.
+
+    ``output``: the network's output that is the response, the arg max of its last layer.
+    ``devices``: GPUs by number; each has ``streams`` workers, whose batches overlap.
+    ``max_batch``, ``max_wait_us``: dynamic batching, as for ONNX Runtime. Batches run in the next
+    power of two. ``start_from_device``: samples lie on the device before the run; otherwise each
+    batch brings them from pinned memory. ``plans``: the file that tuned plans are kept in.
+    Raises RuntimeError for what is missing on this machine or not supported in the network, and
+    from ``load`` if something does not fit in a device's memory.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        output: str,
+        *,
+        name: str = "cupy",
+        devices: Sequence[int] = (0,),
+        streams: int = 2,
+        max_batch: int = 256,
+        max_wait_us: float = 0.0,
+        start_from_device: bool = True,
+        plans: Path | None = None,
+    ) -> None:
+        self._cp, self._cudnn = modules(devices)
+        self.name = name
+        self.devices = tuple(devices)
+        self.workers = len(self.devices) * streams
+        self.max_batch = max_batch
+        self.max_wait_us = max_wait_us
+        self.start_from_device = start_from_device
+        self._streams = streams
+        self._network = read(model, output)
+        self._book = PlanBook(plans)
+        self._sizes = batch_sizes(max_batch)
+        self._executors: list[Executor] = []
+        self._samples: LoadedSet | None = None
+        self._images: dict[int, Any] = {}
+        self._host: NDArray[np.float16] | None = None
+        self._staging: list[Any] = []
+
+    def load(self, samples: LoadedSet) -> None:
+        """Compile and tune on the first call, bring the samples in place, and record the graphs."""
+        for device in self.devices:
+            with self._cp.cuda.Device(device) as used:
+                if not self._executors or samples is not self._samples:
+                    check(device, used.mem_info[0], self._parts(samples))
+        if not self._executors:
+            self._build()
+        self._samples = samples
+        self._place(samples)
+        for worker, executor in enumerate(self._executors):
+            with self._cp.cuda.Device(self._device(worker)):
+                source = self._staging[worker] if self._staging else None
+                executor.capture(self._images[self._device(worker)] if source is None else source)
+        for worker in range(self.workers):  # warm: clocks, caches, the first launch of each graph
+            for size in (self.max_batch, 1, 1):
+                self._infer(worker, samples, np.resize(samples.indices, size))
+
+    def unload(self) -> None:
+        """Let go of the samples; network, plans and buffers stay for the next run."""
+        self._samples, self._host = None, None
+        self._images.clear()
+        self._staging.clear()
+
+    def serve(self, queries: Queries, worker: int) -> None:
+        """Take a batch, run it on the worker's stream and answer, until the run is over."""
+        samples = self._samples
+        assert samples is not None, "load comes before serve"
+        self._cp.cuda.Device(self._device(worker)).use()
+        while (batch := queries.take(self.max_batch, self.max_wait_us)) is not None:
+            batch.complete(self._infer(worker, samples, batch.indices))
+
+    def service_time_s(self, samples: LoadedSet, size: int, repeats: int = 5) -> float:
+        """Median time of one run of ``size`` samples on an otherwise idle system, in seconds."""
+        if samples is not self._samples:
+            self.load(samples)
+        indices = np.resize(samples.indices, size)
+        times = []
+        for _ in range(repeats + 1):
+            began = time.perf_counter()
+            self._infer(0, samples, indices)
+            times.append(time.perf_counter() - began)
+        return float(np.median(times[1:]))
+
+    def _infer(self, worker: int, samples: LoadedSet, indices: Indices) -> NDArray[np.int64]:
+        """The responses to ``indices``: int64 [n]."""
+        executor, count = self._executors[worker], len(indices)
+        rows = samples.rows(indices)
+        if self._host is None:
+            executor.rows[:count] = rows
+        else:
+            with executor.stream:
+                for place, row in enumerate(rows):
+                    self._staging[worker][place].set(self._host[row])
+        return executor.run(count)
+
+    def _device(self, worker: int) -> int:
+        return self.devices[worker // self._streams]
+
+    def _parts(self, samples: LoadedSet) -> dict[str, int]:
+        """Bytes that are yet to be taken on each device, by what they are for."""
+        own, image = self._network, image_bytes(self._network)
+        parts = {}
+        if not self._executors:
+            parts["weights"] = 2 * own.parameter_count
+            parts[f"buffers of {self._streams} streams for batches of {self.max_batch}"] = (
+                self._streams * arena_of(own).bytes(self.max_batch)
+            )
+        if self.start_from_device:
+            parts[f"{len(samples.indices)} samples"] = len(samples.indices) * image
+        else:
+            parts["batches of samples"] = self._streams * self.max_batch * image
+        return parts
+
+    def _build(self) -> None:
+        for device in self.devices:
+            with self._cp.cuda.Device(device):
+                resident = Resident(self._cp, self._cudnn, self._network, self._book)
+                for _ in range(self._streams):
+                    self._executors.append(Executor(resident, self._sizes))
+                    self._book.save()
+
+    def _place(self, samples: LoadedSet) -> None:
+        cp, own, images = self._cp, self._network, samples.inputs[0]
+        self._images.clear()
+        if self.start_from_device:
+            for device in self.devices:
+                with cp.cuda.Device(device):
+                    self._images[device] = upload(cp, own, images)
+                    cp.cuda.Device().synchronize()
+            return
+        shape = stored(np, own, images[:1]).shape[1:]
+        self._host = pinned(cp, (len(images), *shape), np.float16)
+        for at in range(0, len(images), AT_ONCE):
+            self._host[at : at + AT_ONCE] = stored(np, own, images[at : at + AT_ONCE])
+        for worker, executor in enumerate(self._executors):
+            executor.rows[:] = np.arange(self._sizes[-1])
+            with cp.cuda.Device(self._device(worker)):
+                self._staging.append(cp.zeros((self._sizes[-1], *shape), cp.float16))
+
+
+def batch_sizes(most: int) -> tuple[int, ...]:
+    """The batch sizes that get a graph: powers of two, and ``most``."""
+    return (*(1 << i for i in range(most.bit_length()) if 1 << i < most), most)

@@ -1,0 +1,29 @@
+"""Small networks as ONNX files, and what they compute."""
+
+import numpy as np
+import onnx
+import pytest
+
+from engine.models import resnet50_v1_5, weights
+from engine.models.mobilenet_v1 import network as mobilenet
+
+SIDE = 64
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory):
+    """Narrow ResNet-50 and MobileNet for small images, by name: their files."""
+    folder = tmp_path_factory.mktemp("networks")
+    made = {
+        "resnet": resnet50_v1_5.network("resnet", 0.25, SIDE),
+        "mobilenet": mobilenet("mobilenet", 0.5, SIDE),
+    }
+    for name, network in made.items():
+        onnx.save(network.model(weights.seeded(network, 0)), str(folder / f"{name}.onnx"))
+    return {name: folder / f"{name}.onnx" for name in made}
+
+
+@pytest.fixture(scope="session")
+def images():
+    """float32 [8, 3, 64, 64]."""
+    return np.random.default_rng(0).standard_normal((8, 3, SIDE, SIDE)).astype(np.float32)

@@ -1,0 +1,72 @@
+"""A network read from its file computes what ONNX Runtime computes, in fewer layers."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from sut.bench.layers import reference
+from sut.cupy.graph import Convolution, read
+
+from . import plain
+
+
+@pytest.mark.parametrize("name", ["resnet", "mobilenet"])
+def test_the_fused_layers_compute_what_the_file_does(name, networks, images):
+    network = read(networks[name], "classes")
+    expected = reference(networks[name], [x.name for x in network.layers], images[:2])
+    made = plain.outputs(network, images[:2])
+    for layer in network.layers:
+        wanted = expected[layer.name]
+        apart = np.linalg.norm(made[layer.name].reshape(wanted.shape) - wanted)
+        assert apart < 1e-4 * np.linalg.norm(wanted), layer.name
+        assert network.shapes[layer.name] == (*wanted.shape[1:], 1, 1)[:3]
+
+
+def test_everything_elementwise_is_part_of_a_convolution(networks):
+    layers = read(networks["resnet"], "classes").layers
+    assert len(layers) == 53 + 3
+    assert sum(isinstance(x, Convolution) and x.residual is not None for x in layers) == 16
+    assert len(read(networks["mobilenet"], "classes").layers) == 27 + 2
+
+
+def test_a_quantised_network_brings_its_ranges(networks, images, tmp_path):
+    from engine.cache import Cache
+    from engine.models.quantise import quantise
+
+    target = tmp_path / "int8.onnx"
+    quantise(networks["resnet"], target, [{"input": images}], False, Cache(tmp_path))
+    network = read(target, "classes")
+    whole = read(networks["resnet"], "classes")
+    assert len(network.layers) == len(whole.layers)
+    values = reference(networks["resnet"], [x.name for x in whole.layers], images)
+    for name, largest in network.ranges.items():
+        if name in values:
+            assert np.abs(values[name]).max() <= 1.05 * largest
+    for ours, theirs in zip(
+        sorted(x.name for x in network.layers), sorted(x.name for x in whole.layers), strict=True
+    ):
+        assert ours == theirs
+
+
+def test_a_node_without_a_layer_is_named(tmp_path):
+    image = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 8, 8])
+    answer = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3, 8, 8])
+    graph = helper.make_graph(
+        [helper.make_node("Tanh", ["x"], ["y"], "curve")], "g", [image], [answer]
+    )
+    onnx.save(helper.make_model(graph), str(tmp_path / "tanh.onnx"))
+    with pytest.raises(RuntimeError, match="no layer for Tanh as node curve"):
+        read(tmp_path / "tanh.onnx", "y")
+
+
+def test_only_the_best_class_is_an_answer(networks):
+    with pytest.raises(RuntimeError, match=r"logits is no ArgMax.*classes"):
+        read(networks["resnet"], "logits")
+
+
+def test_a_file_that_is_no_network_is_refused(tmp_path):
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"not a network")
+    with pytest.raises(RuntimeError, match=r"broken\.onnx cannot be read"):
+        read(path, "classes")

@@ -1,0 +1,114 @@
+"""The arrays that the device gets, and the memory that it needs for them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sut.cupy.arena import arena_of, bytes_of
+from sut.cupy.graph import read
+from sut.cupy.images import stored
+from sut.cupy.memory import check
+from sut.cupy.plans import PlanBook
+from sut.cupy.steps import number_of, problem_of, steps_of, stored_image
+from sut.cupy.sut import batch_sizes
+
+from . import plain
+
+
+@pytest.mark.parametrize("name", ["resnet", "mobilenet"])
+def test_a_stored_image_times_the_stems_filters_is_the_first_convolution(name, networks, images):
+    network = read(networks[name], "classes")
+    first, step = network.layers[0], steps_of(network)[0]
+    outputs, _, kernel, _ = first.weights.shape
+    expected = plain.convolution(images[:1], first)[0]
+    image = stored(np, network, images[:1])[0].astype(np.float32)
+    assert image.shape[:2] == stored_image(network)
+    filters = step.arrays["filters"][:, :-8].astype(np.float32).reshape(outputs, kernel, -1)
+    columns = [
+        q * (outputs // 4) + 2 * j + e
+        for j in range(outputs // 8)
+        for q in range(4)
+        for e in (0, 1)
+    ]
+    wide = filters.shape[2] // 4
+    for y, x in ((0, 0), (5, 7), (expected.shape[1] - 1, expected.shape[2] - 1)):
+        window = image[2 * y : 2 * y + kernel, 2 * x : 2 * x + wide]
+        made = np.empty(outputs, np.float32)
+        made[columns] = filters.reshape(outputs, -1) @ window.ravel()
+        assert np.allclose(made, expected[:, y, x], atol=2e-2)
+
+
+def test_eight_bits_come_back_as_what_they_stand_for(networks, images):
+    whole = read(networks["resnet"], "classes")
+    made = plain.outputs(whole, images)
+    ranges = {x.name: float(np.abs(made[x.name]).max()) for x in whole.layers[:-2]}
+    network = replace(whole, ranges=ranges | {"maxpool": ranges["bn1.relu"]})
+    step = next(s for s in steps_of(network) if s.layer.name == "layer1.0.add.relu")
+    layer, arrays = step.layer, step.arrays
+
+    def rounded(name):
+        return np.rint(made[name] * 127 / network.ranges[name])
+
+    weights = arrays["w"].transpose(0, 3, 1, 2).astype(np.float32)
+    sums = plain.convolution(rounded(layer.source), replace(layer, weights=weights))
+    column = (slice(None), None, None)
+    y = sums * arrays["scale"][column] + arrays["bias"][column]
+    y += rounded(layer.residual) * arrays["residual_scale"][column]
+    y = np.rint(np.clip(y, step.low, step.high)) * network.ranges[layer.name] / 127
+    wanted = made[layer.name]
+    assert np.linalg.norm(y - wanted) < 0.02 * np.linalg.norm(wanted)
+    assert problem_of(step, network, 4).dtype == "int8"
+
+
+def test_what_only_an_average_reads_may_stay_in_half_precision(networks):
+    whole = read(networks["resnet"], "classes")
+    ranges = {x.name: 1.0 for x in whole.layers[:-3]}
+    network = replace(whole, ranges=ranges)
+    last = whole.layers[-3].name
+    assert number_of(network, last) == "fp16"
+    del ranges["layer1.0.add.relu"]
+    with pytest.raises(RuntimeError, match=r"tensor layer1\.0\.add\.relu is not"):
+        number_of(replace(whole, ranges=ranges), "layer1.0.add.relu")
+
+
+@pytest.mark.parametrize("name", ["resnet", "mobilenet"])
+def test_no_tensor_is_written_over_while_it_is_needed(name, networks):
+    network = read(networks[name], "classes")
+    arena, sizes = arena_of(network), bytes_of(network)
+    holds = {}
+    for layer in network.layers:
+        for source in filter(None, (layer.source, getattr(layer, "residual", None))):
+            if source != network.input:
+                assert holds[arena.slot_of[source]] == source
+        slot = arena.slot_of[layer.name]
+        assert slot != arena.slot_of.get(layer.source)
+        assert sizes[layer.name] <= arena.sizes[slot]
+        holds[slot] = layer.name
+    assert holds[arena.slot_of[network.response]] == network.response
+    assert arena.bytes(1) < sum(sizes.values()) / 3
+
+
+def test_what_does_not_fit_is_refused_with_the_sizes():
+    parts = {"weights": 1 << 30, "5 samples": 2 << 30}
+    check(0, 4 << 30, parts)
+    with pytest.raises(
+        RuntimeError, match=r"Device 3 has 3\.00 GiB free.*needs 3\.00 GiB.*5 samples 2"
+    ):
+        check(3, 3 << 30, parts)
+
+
+def test_plans_are_kept_from_run_to_run(tmp_path):
+    path = tmp_path / "deep" / "plans.json"
+    book = PlanBook(path)
+    book.put("a problem", "eng4")
+    book.save()
+    assert PlanBook(path).get("a problem") == "eng4"
+    path.write_text("{broken")
+    assert PlanBook(path).get("a problem") is None
+
+
+def test_batches_run_in_the_next_power_of_two():
+    assert batch_sizes(1) == (1,)
+    assert batch_sizes(8) == (1, 2, 4, 8)
+    assert batch_sizes(12) == (1, 2, 4, 8, 12)
