@@ -6,17 +6,18 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import psutil
 
 from engine.cache import Cache
-from engine.config import Config, OnnxRuntimeSut, SimulatedSut
+from engine.config import Config, NullSut, OnnxRuntimeSut, OpenVinoSut, SimulatedSut
 from engine.errors import ConfigError, SutError
 from engine.paths import cache_dir, resolve
 from engine.plan import performance_sample_count
 from loadgen import LoadedSet, SimulatedSystem, SystemUnderTest
+from sut.network import NetworkSut
 
 if TYPE_CHECKING:
     from engine.datasets import Library
@@ -49,14 +50,14 @@ def build(config: Config, say: Say) -> Benchmark:
 
     root = cache_dir(config.cache_dir)
     config, cache = _resolved(config, root), Cache(root)
-    if not isinstance(config.sut, OnnxRuntimeSut):
+    if isinstance(config.sut, NullSut | SimulatedSut):
         return Benchmark(config, cache, _unread(config), None, _without_network(config))
     from engine.models import prepare
 
     model = config.model
     library = open_library(config.dataset, model.task, model.preprocessing, cache, say)
     artefact = prepare(model, config.precision, cache, library.calibration, say)
-    return Benchmark(config, cache, library, artefact, _onnxruntime(config, artefact))
+    return Benchmark(config, cache, library, artefact, _with_network(config.sut, artefact))
 
 
 def _resolved(config: Config, root: Path) -> Config:
@@ -136,22 +137,26 @@ def _simulated(own: SimulatedSut) -> System:
     )
 
 
-def _onnxruntime(config: Config, artefact: Artefact) -> System:
-    from sut import onnxruntime
-
-    own = config.sut
-    assert isinstance(own, OnnxRuntimeSut)
+def _with_network(own: OnnxRuntimeSut | OpenVinoSut, artefact: Artefact) -> System:
+    shared: dict[str, Any] = {
+        "name": own.name,
+        "workers": own.workers,
+        "threads": own.threads or max(1, usable_cores() // own.workers),
+        "max_batch": own.max_batch or 1,
+        "max_wait_us": own.max_wait_us,
+    }
+    file = (artefact.path, artefact.output.name)
     try:
-        return onnxruntime.OnnxRuntimeSut(
-            artefact.path,
-            artefact.output.name,
-            name=own.name,
-            workers=own.workers,
-            threads=own.threads or max(1, usable_cores() // own.workers),
-            max_batch=own.max_batch or 1,
-            max_wait_us=own.max_wait_us,
-            graph_optimization=own.graph_optimization,
-        )
+        if isinstance(own, OpenVinoSut):
+            from sut import openvino
+
+            return openvino.OpenVinoSut(*file, **shared)
+        from sut import onnxruntime
+
+        level = own.graph_optimization
+        return onnxruntime.OnnxRuntimeSut(*file, **shared, graph_optimization=level)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"sut={own.name}: {error}") from error
     except RuntimeError as error:
         raise SutError(str(error)) from error
 
@@ -162,10 +167,8 @@ def fit_batch(benchmark: Benchmark, bound_s: float | None, say: Say) -> dict[int
     Doubles the batch while it makes a sample cheaper by 2 % or more and one batch takes no
     longer than half of ``bound_s`` (1 s without a bound). Returns seconds by batch size.
     """
-    from sut import onnxruntime
-
     sut, config = benchmark.sut, benchmark.config
-    if not isinstance(sut, onnxruntime.OnnxRuntimeSut) or sut.fixed_batch:
+    if not isinstance(sut, NetworkSut) or sut.fixed_batch:
         return {}
     say("timing batch sizes")
     given = getattr(config.sut, "max_batch", None)
@@ -185,10 +188,8 @@ def fit_batch(benchmark: Benchmark, bound_s: float | None, say: Say) -> dict[int
 
 def service_time_s(benchmark: Benchmark, samples: LoadedSet, size: int) -> float:
     """Seconds for one batch of ``size`` on the idle system; SutError if it fails at that."""
-    from sut import onnxruntime
-
     sut = benchmark.sut
-    assert isinstance(sut, onnxruntime.OnnxRuntimeSut)
+    assert isinstance(sut, NetworkSut)
     try:
         return sut.service_time_s(samples, size)
     except Exception as error:  # the runtime raises types of its own

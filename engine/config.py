@@ -118,6 +118,18 @@ class OnnxRuntimeSut:
 
 
 @dataclass(frozen=True)
+class OpenVinoSut:
+    """Group ``sut``: OpenVINO on this machine's processor; the keys are ONNX Runtime's."""
+
+    kind: str = limited(choices=("openvino",))
+    name: str = limited()
+    workers: int = limited(1, at_least=1, at_most=1024)
+    threads: int | None = limited(None, at_least=1, at_most=4096)
+    max_batch: int | None = limited(None, at_least=1, at_most=65536)
+    max_wait_us: float = limited(0.0, at_least=0, at_most=1e7)
+
+
+@dataclass(frozen=True)
 class NullSut:
     """Group ``sut``: answers at once, or after ``delay_us``: the generator's own limit."""
 
@@ -261,7 +273,7 @@ class Config:
     model: Model
     dataset: Dataset
     scenario: Scenario
-    sut: OnnxRuntimeSut | NullSut | SimulatedSut
+    sut: OnnxRuntimeSut | OpenVinoSut | NullSut | SimulatedSut
     precision: Precision
     rules: Rules
     search: Search

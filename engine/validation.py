@@ -23,6 +23,7 @@ GROUPS: dict[str, dict[str, type]] = {
     "scenario": {"": schema.Scenario},
     "sut": {
         "onnxruntime": schema.OnnxRuntimeSut,
+        "openvino": schema.OpenVinoSut,
         "null": schema.NullSut,
         "simulated": schema.SimulatedSut,
     },
