@@ -1,0 +1,1 @@
+"""What a system adds to its runtime: ``python -m sut.bench``."""
