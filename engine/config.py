@@ -14,7 +14,14 @@ from engine.fields import limited
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 MODES = ("performance", "accuracy", "both")
 TASKS = ("image_classification", "object_detection")
-NETWORKS = ("mobilenet_v1", "resnet50_v1_5", "ssd_mobilenet_v1", "ssd_resnet34", "onnx")
+NETWORKS = (
+    "mobilenet_v1",
+    "resnet50_v1_5",
+    "resnet50_v1_0",
+    "ssd_mobilenet_v1",
+    "ssd_resnet34",
+    "onnx",
+)
 
 
 @dataclass(frozen=True)
