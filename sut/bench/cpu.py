@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen import Ending, LoadedSet, Scenario, Settings, run
+from loadgen import Ending, LoadedSet, Queries, Scenario, Settings, run
 from sut.network import NetworkSut
 from sut.onnxruntime import OnnxRuntimeSut
 from sut.openvino import OpenVinoSut
@@ -49,11 +49,24 @@ class Shape:
 
 @dataclass(frozen=True)
 class Compared:
-    """Medians over the rounds, in samples/s; ``ratio``: that of each round's two figures."""
+    """Medians over the rounds, in samples/s; ``ratio``: that of each round's two figures.
+
+    ``cpu_ratio``: the same of the samples for a second of processor time, which other programs
+    on the machine disturb less.
+    """
 
     bare: float
     loadgen: float
     ratio: float
+    cpu_ratio: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some samples took, in seconds: on the wall, and of all processors together."""
+
+    wall_s: float
+    cpu_s: float
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def show(asked: argparse.Namespace) -> None:
     """Print one line for each case."""
-    print(f"{'':31} {'batch':>5} {'workers':>8} {'bare':>9} {'loadgen':>9} {'ratio':>6}")
+    print(f"{'':31} {'batch':>5} {'workers':>8} {'bare':>9} {'loadgen':>9} {'ratio':>6} {'cpu':>6}")
     print(f"{'model':10} {'precision':9} {'system':10} {'':>5} {'xthreads':>8} {'samples/s':>19}")
     for model, precision in itertools.product(asked.models, asked.precisions):
         path, output, samples = _prepared(model, precision)
@@ -81,10 +94,11 @@ def show(asked: argparse.Namespace) -> None:
             print(
                 f"{model:10} {precision:9} {system:10} {shape.batch:5} "
                 f"{f'{shape.workers}x{shape.threads}':>8} {found.bare:9.1f} "
-                f"{found.loadgen:9.1f} {found.ratio:6.3f}",
+                f"{found.loadgen:9.1f} {found.ratio:6.3f} {found.cpu_ratio:6.3f}",
                 flush=True,
             )
-    print("Medians of rounds in turn; ratio: the median of each round's own.")
+    print("Medians of rounds in turn. Ratio: of each round's own throughputs; cpu: of the samples")
+    print("for a second of processor time. 1: the load generator costs nothing.")
 
 
 def _prepared(model: str, precision: str) -> tuple[Path, str, LoadedSet]:
@@ -148,8 +162,8 @@ def _openvino(request: Any, block: NDArray[np.generic]) -> None:
     request.infer([block], share_inputs=True, share_outputs=True)
 
 
-def bare(own: Sequence[Call], samples: LoadedSet, batch: int, batches: int) -> float:
-    """Seconds for so many batches, shared out among the calls as each gets free."""
+def bare(own: Sequence[Call], samples: LoadedSet, batch: int, batches: int) -> Cost:
+    """So many batches, shared out among the calls as each gets free."""
     (array,) = samples.inputs
     places = len(array) // batch
     numbers = itertools.count()
@@ -160,15 +174,15 @@ def bare(own: Sequence[Call], samples: LoadedSet, batch: int, batches: int) -> f
             call(array[at : at + batch])
 
     with ThreadPoolExecutor(len(own)) as pool:
-        began = time.perf_counter()
+        wall_s, cpu_s = time.perf_counter(), time.process_time()
         list(pool.map(work, own))
-        return time.perf_counter() - began
+        return Cost(time.perf_counter() - wall_s, time.process_time() - cpu_s)
 
 
 def timed_rate(own: Sequence[Call], samples: LoadedSet, batch: int, seconds: float) -> float:
     """Samples/s of the bare loop, measured for ``seconds`` or so."""
     batches = len(own)
-    while (took := bare(own, samples, batch, batches)) < seconds:
+    while (took := bare(own, samples, batch, batches).wall_s) < seconds:
         batches = max(2 * batches, round(batches * seconds / took))
     return batches * batch / took
 
@@ -180,24 +194,26 @@ def compare(
     batch = sut.max_batch
     rate = timed_rate(own, samples, batch, min(seconds, TRIAL_S))
     batches = max(sut.workers, round(rate * seconds / batch))
+    count = batches * batch
     found = []
     for number in range(rounds):
-        rates = {}
-        for name in ("bare", "ours") if number % 2 else ("ours", "bare"):
-            if name == "bare":
-                rates[name] = batches * batch / bare(own, samples, batch, batches)
-            else:
-                rates[name] = loadgen_rate(sut, samples, batches * batch, seed=number)
-        found.append((rates["bare"], rates["ours"]))
+        if number % 2:
+            plain = bare(own, samples, batch, batches)
+            ours = through_loadgen(sut, samples, count, seed=number)
+        else:
+            ours = through_loadgen(sut, samples, count, seed=number)
+            plain = bare(own, samples, batch, batches)
+        found.append((plain, ours))
     return Compared(
-        bare=statistics.median(bare for bare, _ in found),
-        loadgen=statistics.median(ours for _, ours in found),
-        ratio=statistics.median(ours / bare for bare, ours in found),
+        bare=count / statistics.median(plain.wall_s for plain, _ in found),
+        loadgen=count / statistics.median(ours.wall_s for _, ours in found),
+        ratio=statistics.median(plain.wall_s / ours.wall_s for plain, ours in found),
+        cpu_ratio=statistics.median(plain.cpu_s / ours.cpu_s for plain, ours in found),
     )
 
 
-def loadgen_rate(sut: NetworkSut, samples: LoadedSet, count: int, seed: int) -> float:
-    """Samples/s of an offline run of ``count`` samples, in random order."""
+def through_loadgen(sut: NetworkSut, samples: LoadedSet, count: int, seed: int) -> Cost:
+    """An offline run of ``count`` samples, in random order."""
     settings = Settings(
         scenario=Scenario.OFFLINE,
         target_qps=1.0,
@@ -205,10 +221,33 @@ def loadgen_rate(sut: NetworkSut, samples: LoadedSet, count: int, seed: int) -> 
         min_query_count=count,
         sample_index_seed=seed,
     )
-    log = run(settings, Loaded(samples), sut)
+    clocked = Clocked(sut)
+    log = run(settings, Loaded(samples), clocked)
     if log.ending is not Ending.COMPLETE:
         raise RuntimeError(f"{sut.name} failed: {log.error}")
-    return count / (float(log.completed_ns.max()) / 1e9)
+    return Cost(float(log.completed_ns.max()) / 1e9, clocked.cpu_s)
+
+
+class Clocked:
+    """A system and the processor time of this process while it serves."""
+
+    def __init__(self, sut: NetworkSut) -> None:
+        self.name, self.workers = sut.name, sut.workers
+        self.load, self.unload = sut.load, sut.unload
+        self._serve = sut.serve
+        self._began: list[float] = []
+        self._ended: list[float] = []
+
+    @property
+    def cpu_s(self) -> float:
+        """From the first worker's start to the last one's end."""
+        return max(self._ended) - min(self._began)
+
+    def serve(self, queries: Queries, worker: int) -> None:
+        """As the system does."""
+        self._began.append(time.process_time())
+        self._serve(queries, worker)
+        self._ended.append(time.process_time())
 
 
 class Loaded:
