@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import numpy as np
-import psutil
 
 from engine.cache import Cache
-from engine.config import Config, CupySut, OnnxRuntimeSut, SimulatedSut
-from engine.errors import ConfigError, SutError
+from engine.config import Config, CupySut
+from engine.errors import SutError
 from engine.paths import cache_dir, resolve
 from engine.plan import performance_sample_count
-from loadgen import LoadedSet, SimulatedSystem, SystemUnderTest
+from engine.systems import GPU_BATCH, System, check, start, without_network
+from loadgen import LoadedSet
 
 if TYPE_CHECKING:
     from engine.datasets import Library
@@ -24,11 +23,10 @@ if TYPE_CHECKING:
 
 # Samples of a data set that nothing counts.
 UNREAD_COUNT = 1024
-# Largest batch that a processor and a GPU are timed with.
-CPU_BATCH, GPU_BATCH = 64, 256
+# Largest batch that a processor is timed with.
+CPU_BATCH = 64
 
 Say = Callable[[str], None]
-System = SystemUnderTest | SimulatedSystem
 
 
 @runtime_checkable
@@ -62,41 +60,15 @@ def build(config: Config, say: Say) -> Benchmark:
 
     root = cache_dir(config.cache_dir)
     config, cache = _resolved(config, root), Cache(root)
-    if not isinstance(config.sut, OnnxRuntimeSut | CupySut):
-        return Benchmark(config, cache, _unread(config), None, _without_network(config))
-    _check_precision(config)
-    if isinstance(config.sut, CupySut):
-        _check_devices(config.sut)
+    if (alone := without_network(config)) is not None:
+        return Benchmark(config, cache, _unread(config), None, alone)
+    check(config)
     from engine.models import prepare
 
     model = config.model
     library = open_library(config.dataset, model.task, model.preprocessing, cache, say)
     artefact = prepare(model, config.precision, cache, library.calibration, say)
-    start = _cupy if isinstance(config.sut, CupySut) else _onnxruntime
     return Benchmark(config, cache, library, artefact, start(config, artefact))
-
-
-PRECISIONS = {"onnxruntime": ("fp32", "int8"), "cupy": ("fp16", "int8")}
-"""What each system computes in."""
-
-
-def _check_precision(config: Config) -> None:
-    able = PRECISIONS[config.sut.kind]
-    if config.precision.name not in able:
-        raise ConfigError(
-            f"sut={config.sut.name} does not compute in precision={config.precision.name}: use "
-            f"precision={' or precision='.join(able)}, or another sut."
-        )
-
-
-def _check_devices(own: CupySut) -> None:
-    """Say what is missing before a network is built for it."""
-    from sut.cupy.needs import modules
-
-    try:
-        modules(own.devices)
-    except RuntimeError as error:
-        raise SutError(str(error)) from error
 
 
 def _resolved(config: Config, root: Path) -> Config:
@@ -117,32 +89,6 @@ def _resolved(config: Config, root: Path) -> Config:
     )
 
 
-def usable_cores() -> int:
-    """Physical cores that this process may run on."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(allowed or 1, psutil.cpu_count(logical=False) or 1))
-
-
-def _without_network(config: Config) -> System:
-    own = config.sut
-    assert not isinstance(own, CupySut)
-    if config.mode in ("accuracy", "both"):
-        raise ConfigError(
-            f"mode={config.mode} needs a system that runs a network; sut={own.name} has no "
-            "answers to score: use mode=performance, or another sut."
-        )
-    if isinstance(own, SimulatedSut):
-        return _simulated(own)
-    from sut.null import NullSut as Sut
-
-    return Sut(
-        name=own.name,
-        workers=own.workers,
-        max_batch=own.max_batch or 1,
-        delay_us=getattr(own, "delay_us", 0.0),
-    )
-
-
 def _unread(config: Config) -> Library:
     from engine.datasets.unread import UnreadLibrary
 
@@ -150,72 +96,6 @@ def _unread(config: Config) -> Library:
     loaded = own.performance_sample_count or own.count or UNREAD_COUNT
     unread = UnreadLibrary(own.name, own.count or loaded, min(own.count or loaded, loaded))
     return cast("Library", unread)  # of which a run uses what both have
-
-
-def _simulated(own: SimulatedSut) -> System:
-    from sut import simulated
-    from sut.curve import ServiceCurve
-
-    try:
-        if own.profile is not None:
-            curve = ServiceCurve.read(Path(own.profile).expanduser())
-        else:
-            curve = ServiceCurve(tuple(own.batch), tuple(own.service_ms))
-    except OSError as error:
-        raise ConfigError(f"sut.profile={own.profile}: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise ConfigError(f"sut=simulated: {error}.") from error
-    names = [field.name for field in fields(simulated.Fortune)]
-    return simulated.SimulatedSut(
-        curve,
-        name=own.name,
-        workers=own.workers,
-        max_batch=own.max_batch,
-        max_wait_us=own.max_wait_us,
-        network_ms=own.network_ms,
-        fortune=simulated.Fortune(**{name: getattr(own, name) for name in names}),
-    )
-
-
-def _onnxruntime(config: Config, artefact: Artefact) -> System:
-    from sut import onnxruntime
-
-    own = config.sut
-    assert isinstance(own, OnnxRuntimeSut)
-    try:
-        return onnxruntime.OnnxRuntimeSut(
-            artefact.path,
-            artefact.output.name,
-            name=own.name,
-            workers=own.workers,
-            threads=own.threads or max(1, usable_cores() // own.workers),
-            max_batch=own.max_batch or 1,
-            max_wait_us=own.max_wait_us,
-            graph_optimization=own.graph_optimization,
-        )
-    except RuntimeError as error:
-        raise SutError(str(error)) from error
-
-
-def _cupy(config: Config, artefact: Artefact) -> System:
-    from sut import cupy
-
-    own = config.sut
-    assert isinstance(own, CupySut)
-    try:
-        return cupy.CupySut(
-            artefact.path,
-            artefact.output.name,
-            name=own.name,
-            devices=own.devices,
-            streams=own.streams,
-            max_batch=own.max_batch or GPU_BATCH,
-            max_wait_us=own.max_wait_us,
-            start_from_device=own.start_from_device,
-            plans=cache_dir(config.cache_dir) / "cupy_plans.json",
-        )
-    except RuntimeError as error:
-        raise SutError(str(error)) from error
 
 
 def fit_batch(benchmark: Benchmark, bound_s: float | None, say: Say) -> dict[int, float]:

@@ -14,7 +14,14 @@ from engine.fields import limited
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 MODES = ("performance", "accuracy", "both", "profile", "plan")
 TASKS = ("image_classification", "object_detection")
-NETWORKS = ("mobilenet_v1", "resnet50_v1_5", "ssd_mobilenet_v1", "ssd_resnet34", "onnx")
+NETWORKS = (
+    "mobilenet_v1",
+    "resnet50_v1_5",
+    "resnet50_v1_0",
+    "ssd_mobilenet_v1",
+    "ssd_resnet34",
+    "onnx",
+)
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,18 @@ class CupySut:
     max_batch: int | None = limited(None, at_least=1, at_most=4096)
     max_wait_us: float = limited(0.0, at_least=0, at_most=1e7)
     start_from_device: bool = True
+
+
+@dataclass(frozen=True)
+class OpenVinoSut:
+    """Group ``sut``: OpenVINO on this machine's processor; the keys are ONNX Runtime's."""
+
+    kind: str = limited(choices=("openvino",))
+    name: str = limited()
+    workers: int = limited(1, at_least=1, at_most=1024)
+    threads: int | None = limited(None, at_least=1, at_most=4096)
+    max_batch: int | None = limited(None, at_least=1, at_most=65536)
+    max_wait_us: float = limited(0.0, at_least=0, at_most=1e7)
 
 
 @dataclass(frozen=True)
@@ -309,7 +328,7 @@ class Config:
     model: Model
     dataset: Dataset
     scenario: Scenario
-    sut: OnnxRuntimeSut | CupySut | NullSut | SimulatedSut
+    sut: OnnxRuntimeSut | OpenVinoSut | CupySut | NullSut | SimulatedSut
     precision: Precision
     rules: Rules
     search: Search

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-PACKAGES = ("numpy", "onnx", "onnxruntime", "scipy", "hydra-core", "mlflow")
+PACKAGES = ("numpy", "onnx", "onnxruntime", "openvino", "scipy", "hydra-core", "mlflow")
 
 
 def describe() -> dict[str, Any]:

@@ -23,6 +23,7 @@ GROUPS: dict[str, dict[str, type]] = {
     "scenario": {"": schema.Scenario},
     "sut": {
         "onnxruntime": schema.OnnxRuntimeSut,
+        "openvino": schema.OpenVinoSut,
         "cupy": schema.CupySut,
         "null": schema.NullSut,
         "simulated": schema.SimulatedSut,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen import LoadedSet, Queries
+from sut.network import Infer, NetworkSut
 
 if TYPE_CHECKING:
     import onnxruntime
 
-Indices = NDArray[np.int32] | NDArray[np.int64]
-WARM_UP_S = 0.2
 LEVELS = {
     "none": "ORT_DISABLE_ALL",
     "basic": "ORT_ENABLE_BASIC",
@@ -24,13 +22,11 @@ LEVELS = {
 }
 
 
-class OnnxRuntimeSut:
+class OnnxRuntimeSut(NetworkSut):
     """Run an ONNX file with ONNX Runtime.
 
-    ``output``: the name of the network's output that is the response.
-    ``workers``: threads that take batches, each with ``threads`` of its own to compute.
-    ``max_batch``, ``max_wait_us``: dynamic batching; a batch closes when it is full, or when
-    its first query has waited that long.
+    ``output``: the name of the network's output that is the response. For ``workers``,
+    ``threads``, ``max_batch`` and ``max_wait_us`` see ``NetworkSut``.
     Raises RuntimeError with the runtime's reason if the file cannot be loaded.
     """
 
@@ -46,81 +42,28 @@ class OnnxRuntimeSut:
         max_wait_us: float = 0.0,
         graph_optimization: str = "all",
     ) -> None:
-        self.name = name
-        self.workers = workers
-        self.threads = threads
-        self.max_wait_us = max_wait_us
-        self._output = output
         # One thread computes where it is called, so such workers can share a session.
         count = workers if threads > 1 else 1
         sessions = [_session(model, threads, graph_optimization) for _ in range(count)]
-        self._sessions = [sessions[worker % count] for worker in range(workers)]
-        self._inputs = [spec.name for spec in sessions[0].get_inputs()]
+        self.sessions = [sessions[worker % count] for worker in range(workers)]
         first = sessions[0].get_inputs()[0].shape[0]
-        # A network with a batch dimension of its own runs in batches of just that size.
-        self.fixed_batch = first if isinstance(first, int) else None
-        self.max_batch = self.fixed_batch or max_batch
-        self._samples: LoadedSet | None = None
+        super().__init__(
+            [_infer(session, output) for session in self.sessions],
+            first if isinstance(first, int) else None,
+            name=name,
+            threads=threads,
+            max_batch=max_batch,
+            max_wait_us=max_wait_us,
+        )
 
-    def load(self, samples: LoadedSet) -> None:
-        """Keep the samples, and run each session for a moment, so that it starts warm.
 
-        Its first runs allocate; later ones bring threads, caches and clock back up.
-        """
-        self._samples = samples
-        for session in set(self._sessions):
-            end = time.perf_counter() + WARM_UP_S
-            for size in (self.max_batch, 1, 1):
-                self._infer(session, samples, np.resize(samples.indices, size))
-            while time.perf_counter() < end:
-                self._infer(session, samples, samples.indices[:1])
+def _infer(session: onnxruntime.InferenceSession, output: str) -> Infer:
+    names = [spec.name for spec in session.get_inputs()]
 
-    def unload(self) -> None:
-        """Let go of the samples."""
-        self._samples = None
+    def infer(inputs: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
+        return session.run([output], dict(zip(names, inputs, strict=True)))[0]
 
-    def serve(self, queries: Queries, worker: int) -> None:
-        """Take a batch, gather its rows, run them and answer, until the run is over."""
-        samples, session = self._samples, self._sessions[worker]
-        assert samples is not None, "load comes before serve"
-        while (batch := queries.take(self.max_batch, self.max_wait_us)) is not None:
-            batch.complete(self._infer(session, samples, batch.indices))
-
-    def service_time_s(self, samples: LoadedSet, size: int, repeats: int = 3) -> float:
-        """Median time of one run of ``size`` samples on an otherwise idle system, in seconds."""
-        indices = np.resize(samples.indices, size)
-        times = []
-        for _ in range(repeats + 1):
-            began = time.perf_counter()
-            self._infer(self._sessions[0], samples, indices)
-            times.append(time.perf_counter() - began)
-        return float(np.median(times[1:]))
-
-    def _infer(
-        self,
-        session: onnxruntime.InferenceSession,
-        samples: LoadedSet,
-        indices: Indices,
-    ) -> NDArray[np.generic]:
-        """The responses to ``indices``: [n, ...], in their order."""
-        count = len(indices)
-        rows = samples.rows(indices)
-        if self.fixed_batch:
-            rows = np.resize(rows, -(-count // self.fixed_batch) * self.fixed_batch)
-        size = self.fixed_batch or count
-        parts = [
-            session.run([self._output], self._feed(samples, rows[at : at + size]))[0]
-            for at in range(0, len(rows), size)
-        ]
-        answers = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return answers[:count]
-
-    def _feed(self, samples: LoadedSet, rows: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
-        if len(rows) == 1:  # a view: nothing is copied
-            views = [array[rows[0] : rows[0] + 1] for array in samples.inputs]
-        else:
-            views = [array[rows] for array in samples.inputs]
-        return dict(zip(self._inputs, views, strict=True))
+    return infer
 
 
 def _session(model: Path, threads: int, level: str) -> onnxruntime.InferenceSession:

@@ -93,13 +93,17 @@ def fetch(entry: Entry, folder: Path) -> None:
 
 
 def _get(entry: Entry, folder: Path) -> None:
+    from engine.fetch import index as pypi
+    from engine.fetch import npm
     from engine.fetch.archive import unpack
     from engine.fetch.client import Client, public
     from engine.fetch.download import download
     from engine.fetch.folder import install, staging
-    from engine.fetch.index import cafile, index_url, locate
+    from engine.fetch.index import cafile
 
-    source, index = entry.source, index_url()
+    source = entry.source
+    registry = npm if source.kind == "npm" else pypi
+    index = registry.index_url()
     print(f"{entry.name}: {entry.description}")
     print(f"  source   {source.package} {source.version} from {public(index)}")
     print(f"  archive  {source.file}, {megabytes(source.size_bytes)}")
@@ -108,7 +112,7 @@ def _get(entry: Entry, folder: Path) -> None:
     print(f"  folder   {folder}", flush=True)
     client = Client(cafile(), login_url=index)
     part = _part(entry, folder)
-    url = locate(source, index, client)
+    url = registry.locate(source, index, client)
     folder.mkdir(parents=True, exist_ok=True)
     with progress(source.file, source.size_bytes) as report:
         download(client, url, part, source, report)

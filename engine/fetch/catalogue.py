@@ -20,7 +20,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 class Source:
     """The one published archive: where it is listed, its size in bytes and its SHA-256 (hex)."""
 
-    kind: str = limited(choices=("pypi",))
+    kind: str = limited(choices=("pypi", "npm"))
     package: str = limited()
     version: str = limited()
     file: str = limited()

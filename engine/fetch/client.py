@@ -97,7 +97,8 @@ def explained(url: str) -> Iterator[None]:
             ) from error
         raise ConnectionLost(
             f"{host(url)} cannot be reached ({reason or type(error).__name__}). Check the network "
-            "and HTTPS_PROXY, or name a mirror of the package index in PIP_INDEX_URL."
+            "and HTTPS_PROXY, or name a mirror of the package index in PIP_INDEX_URL (for npm: "
+            "npm_config_registry)."
         ) from error
 
 
@@ -110,8 +111,8 @@ def require_http(url: str) -> None:
         good = False
     if not good:  # not shown in full: it may hold a password
         raise ConfigError(
-            f"{url.rpartition('@')[2]!r} is not an http or https address. Correct PIP_INDEX_URL, "
-            "or pip's own setting 'index-url'."
+            f"{url.rpartition('@')[2]!r} is not an http or https address. Correct PIP_INDEX_URL "
+            "or pip's own setting 'index-url' (for npm: npm_config_registry)."
         )
 
 

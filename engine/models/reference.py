@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from engine.config import Preprocessing
 from engine.models import mobilenet_v1, resnet50_v1_5, ssd_mobilenet_v1, ssd_resnet34
@@ -29,6 +30,9 @@ REFERENCES = {
         mobilenet_v1.network, Preprocessing(scale=127.5, mean=[1.0, 1.0, 1.0])
     ),
     "resnet50_v1_5": Reference(resnet50_v1_5.network, Preprocessing(mean=[123.68, 116.78, 103.94])),
+    "resnet50_v1_0": Reference(
+        partial(resnet50_v1_5.network, v1=True), Preprocessing(mean=[123.68, 116.78, 103.94])
+    ),
     "ssd_mobilenet_v1": Reference(
         ssd_mobilenet_v1.network,
         Preprocessing(size=300, resize=300, scale=127.5, mean=[1.0, 1.0, 1.0]),

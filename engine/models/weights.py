@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -25,15 +28,17 @@ Fitted = Weights
 """What makes a seeded network see synthetic data, by tensor name: batch-norm statistics, and the
 last layers' weights. These may have fewer rows than the network's: the first classes' alone."""
 
-# What NumPy and zipfile raise for an archive that is not one, or is damaged.
+# What is raised for a file that is not what its name says, or is damaged.
 UNREADABLE = (
     AttributeError,
     EOFError,
+    IndexError,
     KeyError,
     MemoryError,
     NotImplementedError,
     OSError,
     RuntimeError,
+    struct.error,
     TypeError,
     ValueError,
     zipfile.BadZipFile,
@@ -96,7 +101,7 @@ def _key(part: str) -> str:
 
 
 def from_file(network: Network, path: Path) -> dict[str, NDArray[np.float32]]:
-    """Weights of a .npz or .onnx file, matched by name.
+    """Weights of a .npz, .onnx, .tflite or TensorFlow.js file (model.json), matched by name.
 
     Raises ConfigError for a file that is missing or unreadable and for the first tensor that is
     missing, surplus, of another shape, or not finite.
@@ -108,8 +113,15 @@ def from_file(network: Network, path: Path) -> dict[str, NDArray[np.float32]]:
             found = _npz(path)
         case ".onnx":
             found = _onnx(path)
+        case ".tflite":
+            found = _tflite(path)
+        case ".json":
+            found = _tfjs(path)
         case _:
-            raise ConfigError(f"model.weights={path}: it must be a .npz or an .onnx file.")
+            raise ConfigError(
+                f"model.weights={path}: it must be a .npz, .onnx or .tflite file, or a "
+                "TensorFlow.js model's model.json."
+            )
     found = {
         name: value
         for name, value in found.items()
@@ -143,11 +155,30 @@ def _check(
 
 
 def _npz(path: Path) -> dict[str, NDArray[np.generic]]:
+    with _read_as(path, ".npz"), np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _tflite(path: Path) -> dict[str, NDArray[np.generic]]:
+    from engine.models import foreign, tflite
+
+    with _read_as(path, "TensorFlow Lite"):
+        return foreign.mobilenet_from_slim(tflite.read(path))
+
+
+def _tfjs(path: Path) -> dict[str, NDArray[np.generic]]:
+    from engine.models import foreign, tfjs
+
+    with _read_as(path, "a TensorFlow.js model"):
+        return foreign.resnet50_from_keras(tfjs.read(path))
+
+
+@contextmanager
+def _read_as(path: Path, kind: str) -> Iterator[None]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        yield
     except UNREADABLE as error:
-        raise ConfigError(f"model.weights={path} cannot be read as .npz: {error}") from error
+        raise ConfigError(f"model.weights={path} cannot be read as {kind}: {error}") from error
 
 
 def _onnx(path: Path) -> dict[str, NDArray[np.generic]]:

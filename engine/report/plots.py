@@ -39,12 +39,12 @@ def _title(record: dict[str, Any]) -> str:
 def plan_plot(record: dict[str, Any]) -> Figure:
     """Rate against tail latency by simulation of the profile, with the bound and the peak."""
     plan = record["plan"]
-    figure, axes = _canvas()
+    figure, axes = canvas()
     axes.plot(*zip(*plan["tails"], strict=True), color=PASSED, marker="o", markersize=3)
     axes.axhline(plan["bound_ms"], color=BOUND, linestyle="--")
     axes.axvline(plan["best"]["peak_qps"], color=FAILED, linestyle=":")
     axes.set_yscale("log")
-    _plain_numbers(axes.yaxis)
+    plain_numbers(axes.yaxis)
     axes.set_xlabel("queries/s")
     axes.set_ylabel(f"p{plan['percentile']:g} latency (ms)")
     best = plan["best"]

@@ -1,1 +1,1 @@
-"""How fast systems are on the hardware at hand, beside other programs that run the same network."""
+"""Systems under test beside bare loops and other programs over the same networks."""

@@ -32,6 +32,7 @@ class FakeIndex:
     as_json: bool = True
     hashes: dict[str, str] = field(default_factory=dict)
     page: bytes | None = None
+    pages: dict[str, bytes] = field(default_factory=dict)
     status: int = 200
     ranges: bool = True
     range_shift: int = 0
@@ -67,6 +68,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(self.index.status, b"no", {})
         elif self.path.startswith("/files/"):
             self._file(self.index.files[self.path.removeprefix("/files/")])
+        elif self.path in self.index.pages:
+            self._answer(200, self.index.pages[self.path], {"Content-Type": "application/json"})
         elif self.path == "/simple/toy-package/":
             self._page()
         else:

@@ -22,10 +22,11 @@ def test_every_shipped_entry_is_valid(name: str) -> None:
     assert entry.source.size_bytes <= 2 * entry.max_unpacked_bytes
 
 
-def test_the_experiment_names_what_the_catalogue_holds() -> None:
-    experiment = OmegaConf.load(conf_dir() / "experiment" / "squeezenet_photos.yaml")
-    paths = [experiment.model.path, experiment.dataset.path]
-    for path in paths:
+@pytest.mark.parametrize("name", ["squeezenet", "mobilenet", "resnet50"])
+def test_the_experiments_name_what_the_catalogue_holds(name: str) -> None:
+    experiment = OmegaConf.load(conf_dir() / "experiment" / f"{name}_photos.yaml")
+    network = experiment.model.path if name == "squeezenet" else experiment.model.weights
+    for path in (network, experiment.dataset.path):
         name, _, file = path.removeprefix(FETCHED).partition("/")
         entry = find(name, SHIPPED)
         outputs = {found[0] for m in entry.members if m.name and (found := target(m, m.name))}

@@ -15,7 +15,11 @@ from engine.models.reference import network_of
 
 @pytest.mark.parametrize(
     ("kind", "parameters_m", "operations_g", "classes"),
-    [("mobilenet_v1", 4.2, 1.138, 1001), ("resnet50_v1_5", 25.6, 8.2, 1000)],
+    [
+        ("mobilenet_v1", 4.2, 1.138, 1001),
+        ("resnet50_v1_5", 25.6, 8.2, 1000),
+        ("resnet50_v1_0", 25.6, 7.716, 1000),  # 3.858 G multiplications
+    ],
 )
 def test_sizes_are_the_published_ones(kind, parameters_m, operations_g, classes):
     """Paper, Table I. The published 1.138 is twice 569 M, rounded before it was doubled."""
@@ -33,15 +37,18 @@ def test_mobilenet_has_569_million_multiplications():
     assert round(operations / 2 / 1e6) == 569
 
 
-def test_resnet50_has_its_strides_in_the_3x3():
+@pytest.mark.parametrize(
+    ("kind", "kernel", "conv"), [("resnet50_v1_5", 3, "conv2"), ("resnet50_v1_0", 1, "conv1")]
+)
+def test_resnet50_v1_5_has_its_strides_in_the_3x3_and_v1_in_the_first_1x1(kind, kernel, conv):
     strided = [
         (node.name, helper.get_node_attr_value(node, "kernel_shape"))
-        for node in network_of("resnet50_v1_5").nodes
+        for node in network_of(kind).nodes
         if node.op_type == "Conv" and helper.get_node_attr_value(node, "strides") == [2, 2]
     ]
     inside = [(name, shape) for name, shape in strided if ".conv" in name]
-    assert [shape for _, shape in inside] == [[3, 3]] * 3
-    assert all(name.endswith("conv2") for name, _ in inside)
+    assert [shape for _, shape in inside] == [[kernel, kernel]] * 3
+    assert all(name.endswith(conv) for name, _ in inside)
 
 
 def test_an_open_shape_gives_no_operation_count():

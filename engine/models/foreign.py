@@ -1,0 +1,108 @@
+"""Checkpoints of other frameworks in the names and layouts of the reference networks.
+
+Tensors that are not recognised keep their names: whoever checks them can say so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.models import mobilenet_v1, resnet50_v1_5
+
+Tensors = Mapping[str, NDArray[Any]]
+
+SLIM = re.compile(r"(?:MobilenetV1/)+Conv2d_(\d+)(?:_(depthwise|pointwise))?/\w*(weights|bias)")
+SLIM_LOGITS = "MobilenetV1/Logits/Conv2d_1c_1x1/"
+KERAS = re.compile(r"(?:res|bn)(\d)([a-f])_branch(1|2a|2b|2c)")
+KERAS_BRANCHES = {"2a": ("conv1", "bn1"), "2b": ("conv2", "bn2"), "2c": ("conv3", "bn3")}
+KERAS_SHORTCUT = ("downsample.0", "downsample.1")
+KERAS_STATISTICS = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+KERAS_EPSILON = 1e-3
+
+
+def mobilenet_from_slim(tensors: Tensors) -> dict[str, NDArray[Any]]:
+    """MobileNet-v1 as TF-Slim names it, its normalisation folded into weights and biases.
+
+    What is left of a normalisation then is its shift.
+    """
+    found: dict[str, NDArray[Any]] = {}
+    for name, value in tensors.items():
+        if name == f"{SLIM_LOGITS}weights":
+            found["fc.weight"] = value[:, 0, 0, :]
+        elif name.startswith(SLIM_LOGITS) and name.endswith("bias"):
+            found["fc.bias"] = value
+        elif match := SLIM.fullmatch(name):
+            number, layer, kind = match.groups()
+            conv = f"blocks.{number}.{layer}" if layer else "conv"
+            if kind == "weights":
+                order = (3, 0, 1, 2) if layer == "depthwise" else (0, 3, 1, 2)
+                found[f"{conv}.weight"] = value.transpose(order)
+            else:
+                norm = f"{conv}_bn" if layer else "bn"
+                found |= _only_shifting(norm, value, mobilenet_v1.EPSILON)
+        else:
+            found[name] = value
+    return found
+
+
+def _only_shifting(norm: str, shift: NDArray[Any], epsilon: float) -> dict[str, NDArray[Any]]:
+    ones = np.ones(shift.shape, np.float32)
+    return {
+        f"{norm}.weight": ones,
+        f"{norm}.bias": shift,
+        f"{norm}.running_mean": 0 * ones,
+        f"{norm}.running_var": ones - np.float32(epsilon),
+    }
+
+
+def resnet50_from_keras(tensors: Tensors) -> dict[str, NDArray[Any]]:
+    """ResNet-50 v1 as Keras names it.
+
+    Its convolutions' biases move into the normalisations, and its first kernel is turned round:
+    Keras shows it blue, green, red.
+    """
+    found: dict[str, NDArray[Any]] = {}
+    biases: dict[str, NDArray[Any]] = {}
+    for name, value in tensors.items():
+        layer, _, kind = name.rpartition("/")
+        conv, norm = _keras_layer(layer)
+        if layer.startswith("bn") and norm and kind in KERAS_STATISTICS:
+            found[f"{norm}.{KERAS_STATISTICS[kind]}"] = value
+        elif layer == "fc1000":
+            found["fc.weight" if kind == "kernel" else "fc.bias"] = value.T
+        elif conv and kind == "bias":
+            biases[norm] = value
+        elif conv and kind == "kernel":
+            kernel = value.transpose(3, 2, 0, 1)
+            found[f"{conv}.weight"] = kernel[:, ::-1] if conv == "conv1" else kernel
+        else:
+            found[name] = value
+    for norm, bias in biases.items():
+        if (mean := f"{norm}.running_mean") in found:
+            found[mean] = found[mean] - bias
+    for name in found:
+        if name.endswith(".running_var"):
+            found[name] = found[name] + np.float32(KERAS_EPSILON - resnet50_v1_5.EPSILON)
+    return found
+
+
+def _keras_layer(layer: str) -> tuple[str, str]:
+    """The convolution that a Keras layer is, or belongs to, and its normalisation; or ""s."""
+    if layer in ("conv1", "bn_conv1"):
+        return "conv1", "bn1"
+    if (match := KERAS.fullmatch(layer)) is None:
+        return "", ""
+    stage, block, branch = match.groups()
+    conv, norm = KERAS_BRANCHES.get(branch, KERAS_SHORTCUT)
+    place = f"layer{int(stage) - 1}.{ord(block) - ord('a')}"
+    return f"{place}.{conv}", f"{place}.{norm}"

@@ -1,0 +1,154 @@
+"""Every system under test, started from its config."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from engine.config import Config, CupySut, NullSut, OnnxRuntimeSut, OpenVinoSut, SimulatedSut
+from engine.errors import ConfigError, SutError
+from engine.paths import cache_dir
+from loadgen import SimulatedSystem, SystemUnderTest
+
+if TYPE_CHECKING:
+    from engine.models import Artefact
+
+System = SystemUnderTest | SimulatedSystem
+
+PRECISIONS = {
+    "onnxruntime": ("fp32", "int8"),
+    "openvino": ("fp32", "int8"),
+    "cupy": ("fp16", "int8"),
+}
+"""What each system computes in."""
+
+GPU_BATCH = 256
+"""Largest batch that a GPU is timed with."""
+
+
+def without_network(config: Config) -> System | None:
+    """The system, if it is one that runs no network."""
+    own = config.sut
+    if not isinstance(own, NullSut | SimulatedSut):
+        return None
+    if config.mode in ("accuracy", "both"):
+        raise ConfigError(
+            f"mode={config.mode} needs a system that runs a network; sut={own.name} has no "
+            "answers to score: use mode=performance, or another sut."
+        )
+    return _simulated(own) if isinstance(own, SimulatedSut) else _null(own)
+
+
+def check(config: Config) -> None:
+    """Refuse what the system cannot do, before a network is built for it.
+
+    Raises ConfigError for a precision, SutError for a device or a library that is missing.
+    """
+    able = PRECISIONS[config.sut.kind]
+    if config.precision.name not in able:
+        raise ConfigError(
+            f"sut={config.sut.name} does not compute in precision={config.precision.name}: use "
+            f"precision={' or precision='.join(able)}, or another sut."
+        )
+    if isinstance(config.sut, CupySut):
+        from sut.cupy.needs import modules
+
+        try:
+            modules(config.sut.devices)
+        except RuntimeError as error:
+            raise SutError(str(error)) from error
+
+
+def start(config: Config, artefact: Artefact) -> System:
+    """The system with its network loaded; SutError if it cannot start."""
+    own = config.sut
+    try:
+        if isinstance(own, CupySut):
+            return _cupy(own, artefact, cache_dir(config.cache_dir))
+        assert isinstance(own, OnnxRuntimeSut | OpenVinoSut)
+        return _processor(own, artefact)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"sut={own.name}: {error}") from error
+    except RuntimeError as error:
+        raise SutError(str(error)) from error
+
+
+def usable_cores() -> int:
+    """Physical cores that this process may run on."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(allowed or 1, psutil.cpu_count(logical=False) or 1))
+
+
+def _processor(own: OnnxRuntimeSut | OpenVinoSut, artefact: Artefact) -> System:
+    file = (artefact.path, artefact.output.name)
+    shared: dict[str, Any] = {
+        "name": own.name,
+        "workers": own.workers,
+        "threads": own.threads or max(1, usable_cores() // own.workers),
+        "max_batch": own.max_batch or 1,
+        "max_wait_us": own.max_wait_us,
+    }
+    if isinstance(own, OpenVinoSut):
+        from sut import openvino
+
+        return openvino.OpenVinoSut(*file, **shared)
+    from sut import onnxruntime
+
+    level = own.graph_optimization
+    return onnxruntime.OnnxRuntimeSut(*file, **shared, graph_optimization=level)
+
+
+def _cupy(own: CupySut, artefact: Artefact, cache: Path) -> System:
+    from sut import cupy
+
+    return cupy.CupySut(
+        artefact.path,
+        artefact.output.name,
+        name=own.name,
+        devices=own.devices,
+        streams=own.streams,
+        max_batch=own.max_batch or GPU_BATCH,
+        max_wait_us=own.max_wait_us,
+        start_from_device=own.start_from_device,
+        plans=cache / "cupy_plans.json",
+    )
+
+
+def _null(own: NullSut) -> System:
+    from sut.null import NullSut as Sut
+
+    return Sut(
+        name=own.name,
+        workers=own.workers,
+        max_batch=own.max_batch or 1,
+        delay_us=own.delay_us,
+    )
+
+
+def _simulated(own: SimulatedSut) -> System:
+    from sut import simulated
+    from sut.curve import ServiceCurve
+
+    try:
+        if own.profile is not None:
+            curve = ServiceCurve.read(Path(own.profile).expanduser())
+        else:
+            curve = ServiceCurve(tuple(own.batch), tuple(own.service_ms))
+    except OSError as error:
+        raise ConfigError(f"sut.profile={own.profile}: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise ConfigError(f"sut=simulated: {error}.") from error
+    names = [field.name for field in fields(simulated.Fortune)]
+    return simulated.SimulatedSut(
+        curve,
+        name=own.name,
+        workers=own.workers,
+        max_batch=own.max_batch,
+        max_wait_us=own.max_wait_us,
+        network_ms=own.network_ms,
+        fortune=simulated.Fortune(**{name: getattr(own, name) for name in names}),
+    )

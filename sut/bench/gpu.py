@@ -1,0 +1,253 @@
+"""Measure ``sut=cupy`` on this machine's GPU, beside PyTorch on the same card."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loadgen import Mode, Scenario, Settings, judge, run
+from sut.bench import layers, profile, torch_graph
+from sut.bench.networks import KINDS, OUTPUT, Subject, subject
+from sut.cupy import CupySut
+
+CHECKED = 8
+"""Images of the element-wise check."""
+SERVER_BATCHES = (64,)
+BOUNDS_MS = {"resnet50": 15.0, "mobilenet": 10.0}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be chosen."""
+    parser.add_argument("--networks", nargs="+", choices=list(KINDS), default=list(KINDS))
+    parser.add_argument(
+        "--precisions", nargs="+", choices=["fp16", "int8"], default=["fp16", "int8"]
+    )
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 32, 64, 128, 256])
+    parser.add_argument("--samples", type=int, default=512)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each LoadGen run")
+    parser.add_argument(
+        "--without",
+        nargs="*",
+        default=[],
+        choices=["torch", "compile", "check", "scenarios", "batches", "steps"],
+    )
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "tailbound")
+    parser.add_argument("--json", type=Path)
+
+
+def show(asked: argparse.Namespace) -> None:
+    """Print one line for each figure."""
+    found: list[dict[str, Any]] = []
+
+    def say(**figures: Any) -> None:
+        found.append(figures)
+        print(
+            "  ".join(
+                f"{k}={v:,.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in figures.items()
+            ),
+            flush=True,
+        )
+
+    for name in asked.networks:
+        rates: dict[str, float] = {}
+        for precision in asked.precisions:
+            given = subject(name, precision, asked.samples, asked.cache)
+            plain = subject(name, "fp16", asked.samples, asked.cache)
+            rates[precision] = _ours(given, plain, asked, say)
+        if "torch" not in asked.without:
+            rates |= _theirs(plain, asked, say)
+        best = max((rates[x] for x in rates if x.startswith("torch")), default=0.0)
+        for precision in asked.precisions:
+            if best:
+                say(
+                    network=name,
+                    ours=precision,
+                    images_per_s=rates[precision],
+                    over_best_torch=rates[precision] / best,
+                    over_torch_graph=rates[precision] / rates["torch graph"],
+                )
+    if asked.json:
+        asked.json.write_text(json.dumps(found, indent=1))
+
+
+def _ours(given: Subject, plain: Subject, asked: Any, say: Any) -> float:
+    label = {"network": given.name, "system": f"cupy {given.precision}"}
+    sut = CupySut(
+        given.path,
+        OUTPUT,
+        max_batch=max(asked.batches),
+        streams=2,
+        plans=asked.cache / "cupy_plans.json",
+    )
+    sut._sizes = tuple(sorted({*asked.batches, CHECKED}))
+    sut.load(given.samples)
+    if "check" not in asked.without:
+        _check(sut, given, plain, label, say)
+    best = 0.0
+    if "batches" not in asked.without:
+        executor = sut._executors[0]
+        for batch in asked.batches:
+            graph = executor._graphs[batch]
+            executor.rows[:] = np.random.default_rng(0).integers(
+                0, asked.samples, len(executor.rows)
+            )
+            launch = partial(graph.launch, executor.stream)
+            found = torch_graph.rate(launch, executor.stream.synchronize, batch)
+            best = max(best, found)
+            say(**label, batch=batch, images_per_s=found, ms=1e3 * batch / found)
+    if "steps" not in asked.without:
+        _steps(sut, max(asked.batches), label, say)
+    if "scenarios" not in asked.without:
+        best = max(best, _scenarios(sut, given, asked, label, say))
+    return best
+
+
+def _check(sut: CupySut, given: Subject, plain: Subject, label: Any, say: Any) -> None:
+    images = np.asarray(given.samples.inputs[0][:CHECKED], np.float32)
+    own = layers.differences(sut._executors[0], sut._network, plain.path, images, sut._images[0])
+    for kind in dict.fromkeys(x[0] for x in own):
+        worst = max((x for x in own if x[0] == kind), key=lambda x: x[2])
+        say(
+            **label,
+            layer=kind,
+            count=sum(x[0] == kind for x in own),
+            worst=worst[1],
+            relative_error=worst[2],
+            mean_error=worst[3],
+        )
+    answers = np.concatenate(
+        [
+            sut._infer(0, given.samples, given.samples.indices[at : at + sut.max_batch])
+            for at in range(0, len(given.labels), sut.max_batch)
+        ]
+    )
+    count = min(64, len(answers))
+    wanted = layers.reference(plain.path, [sut._network.response], given.samples.inputs[0][:count])[
+        sut._network.response
+    ]
+    say(
+        **label,
+        top1=float((answers == given.labels).mean()),
+        agrees_with_onnxruntime=float((answers[:count] == wanted.argmax(1)).mean()),
+    )
+
+
+def _steps(sut: CupySut, batch: int, label: Any, say: Any) -> None:
+    found = profile.steps(sut._executors[0]._resident, sut._executors[0], batch, sut._images[0])
+    kinds: dict[tuple[str, str], list[profile.Timed]] = {}
+    for x in found:
+        kinds.setdefault((x.kind, x.shape), []).append(x)
+    whole = sum(x.time_ms for x in found)
+    for (kind, shape), group in sorted(kinds.items(), key=lambda k: -sum(x.time_ms for x in k[1])):
+        ms = sum(x.time_ms for x in group)
+        say(
+            **label,
+            step=kind,
+            shape=shape.replace(" ", ""),
+            count=len(group),
+            ms=ms,
+            share=ms / whole,
+            tb_s=sum(x.least_bytes for x in group) / ms / 1e9,
+            tflop_s=sum(x.operations for x in group) / ms / 1e9,
+        )
+    say(
+        **label,
+        steps=len(found),
+        batch=batch,
+        ms=whole,
+        gb=sum(x.least_bytes for x in found) / 1e9,
+        tflop=sum(x.operations for x in found) / 1e12,
+    )
+
+
+class _Library:
+    """The samples of a subject, as LoadGen asks for them."""
+
+    def __init__(self, given: Subject) -> None:
+        self.name, self._given = given.name, given
+        self.total_count = self.performance_count = len(given.labels)
+
+    def load(self, indices: Any) -> Any:
+        """The same arrays each time."""
+        return self._given.samples
+
+    def unload(self, indices: Any) -> None:
+        """Nothing to do."""
+
+
+def _scenarios(sut: CupySut, given: Subject, asked: Any, label: Any, say: Any) -> float:
+    """Offline, Server at rising shares of it, and SingleStream, by the load generator."""
+    library, ms = _Library(given), 1e3 * asked.seconds
+
+    def measured(scenario: Scenario, **more: Any) -> Any:
+        settings = Settings(
+            scenario=scenario, mode=Mode.PERFORMANCE, min_query_count=1, warmup_ms=300.0, **more
+        )
+        log = run(settings, library, sut)
+        return log, judge(log)
+
+    guess = 60_000.0
+    rate = 0.0
+    for _ in range(2):
+        log, _ = measured(Scenario.OFFLINE, target_qps=guess, min_duration_ms=ms)
+        rate = guess = len(log.sample_index) / (log.latency_ns.max() / 1e9)
+    say(**label, scenario="offline", images_per_s=rate, ending=str(log.ending))
+    whole = sut.max_batch
+    for most in SERVER_BATCHES:
+        sut.max_batch = most
+        for share in (0.8, 0.85, 0.9, 0.95):
+            log, verdict = measured(
+                Scenario.SERVER,
+                target_qps=share * rate,
+                min_duration_ms=ms,
+                bound_ms=BOUNDS_MS[given.name],
+            )
+            tail = float(np.percentile(log.latency_ns, 99)) / 1e6
+            say(
+                **label,
+                scenario="server",
+                max_batch=most,
+                share=share,
+                p99_ms=tail,
+                valid=verdict.valid,
+                failed=[x.name for x in verdict.constraints if not x.passed],
+            )
+            if not verdict.valid:
+                break
+    sut.max_batch = whole
+    log, verdict = measured(Scenario.SINGLE_STREAM, min_duration_ms=ms)
+    p50, p90, p99 = np.percentile(log.latency_ns, (50, 90, 99)) / 1e6
+    say(
+        **label,
+        scenario="single_stream",
+        p50_ms=float(p50),
+        p90_ms=float(p90),
+        p99_ms=float(p99),
+        valid=verdict.valid,
+    )
+    return rate
+
+
+def _theirs(plain: Subject, asked: Any, say: Any) -> dict[str, float]:
+    import torch
+
+    side = plain.samples.inputs[0].shape[-1]
+    module = torch_graph.network(plain.path)
+    rates = {"torch graph": 0.0}
+    batches = [x for x in asked.batches if x in (1, 64) or x == max(asked.batches)]
+    for batch in batches:
+        found = torch_graph.images_per_s(module, batch, side)
+        rates["torch graph"] = max(rates["torch graph"], found)
+        say(network=plain.name, system="torch fp16 graph", batch=batch, images_per_s=found)
+    if "compile" not in asked.without:
+        compiled = torch.compile(module)
+        batch = max(asked.batches)
+        found = torch_graph.images_per_s(compiled, batch, side)
+        rates["torch compile"] = found
+        say(network=plain.name, system="torch.compile fp16 graph", batch=batch, images_per_s=found)
+    return rates

@@ -1,0 +1,123 @@
+"""What the systems that run a network on this machine's processor have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen import LoadedSet, Queries
+
+Indices = NDArray[np.int32] | NDArray[np.int64]
+Infer = Callable[[Sequence[NDArray[np.generic]]], NDArray[np.generic]]
+"""Runs a network once: its inputs, C-contiguous [n, ...] each, to the responses [n, ...], which
+the caller may keep."""
+
+WARM_UP_S = 0.2
+
+
+class NetworkSut:
+    """Take batches, gather their samples, run them and answer.
+
+    ``infers``: one call for each worker, which no other thread makes. ``fixed_batch``: the one
+    batch size that the network takes, None if it takes any. ``threads``: that each worker
+    computes with. ``max_batch``, ``max_wait_us``: dynamic batching; a batch closes when it is
+    full, or when its first query has waited that long.
+    """
+
+    def __init__(
+        self,
+        infers: Sequence[Infer],
+        fixed_batch: int | None,
+        *,
+        name: str,
+        threads: int,
+        max_batch: int,
+        max_wait_us: float,
+    ) -> None:
+        self.name = name
+        self.workers = len(infers)
+        self.threads = threads
+        self.fixed_batch = fixed_batch
+        self.max_batch = fixed_batch or max_batch
+        self.max_wait_us = max_wait_us
+        self._lanes = [Lane(infer, fixed_batch) for infer in infers]
+        self._samples: LoadedSet | None = None
+
+    def load(self, samples: LoadedSet) -> None:
+        """Keep the samples, and let all workers run for a moment, so that they start warm.
+
+        The first runs allocate; later ones bring threads, caches and clock back up.
+        """
+        self._samples = samples
+
+        def warm(lane: Lane) -> None:
+            end = time.perf_counter() + WARM_UP_S
+            for size in (self.max_batch, 1, 1):
+                lane.answer(samples, np.resize(samples.indices, size))
+            while time.perf_counter() < end:
+                lane.answer(samples, samples.indices[:1])
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            list(pool.map(warm, self._lanes))
+
+    def unload(self) -> None:
+        """Let go of the samples."""
+        self._samples = None
+
+    def serve(self, queries: Queries, worker: int) -> None:
+        """Take a batch and answer it, until the run is over."""
+        samples, lane = self._samples, self._lanes[worker]
+        assert samples is not None, "load comes before serve"
+        while (batch := queries.take(self.max_batch, self.max_wait_us)) is not None:
+            batch.complete(lane.answer(samples, batch.indices))
+
+    def service_time_s(self, samples: LoadedSet, size: int, repeats: int = 3) -> float:
+        """Median time of one run of ``size`` samples on an otherwise idle system, in seconds."""
+        indices = np.resize(samples.indices, size)
+        times = []
+        for _ in range(repeats + 1):
+            began = time.perf_counter()
+            self._lanes[0].answer(samples, indices)
+            times.append(time.perf_counter() - began)
+        return float(np.median(times[1:]))
+
+
+class Lane:
+    """One worker's way through the network, with the buffers that its batches are gathered in."""
+
+    def __init__(self, infer: Infer, fixed_batch: int | None) -> None:
+        self._infer = infer
+        self._fixed_batch = fixed_batch
+        self._buffers: list[NDArray[np.generic]] = []
+
+    def answer(self, samples: LoadedSet, indices: Indices) -> NDArray[np.generic]:
+        """The responses to ``indices``: [n, ...], in their order."""
+        rows, size = samples.rows(indices), self._fixed_batch
+        if size is None:
+            return self._infer(self._gather(samples.inputs, rows))
+        count = len(rows)
+        rows = np.resize(rows, -(-count // size) * size)
+        parts = [
+            self._infer(self._gather(samples.inputs, rows[at : at + size]))
+            for at in range(0, len(rows), size)
+        ]
+        return np.concatenate(parts)[:count]
+
+    def _gather(
+        self, inputs: Sequence[NDArray[np.generic]], rows: NDArray[np.int64]
+    ) -> list[NDArray[np.generic]]:
+        """``inputs`` at ``rows``; what is returned holds until the next call."""
+        count = len(rows)
+        if count == 1:  # a view: nothing is copied
+            return [array[rows[0] : rows[0] + 1] for array in inputs]
+        if not self._buffers or len(self._buffers[0]) < count:
+            self._buffers = [np.empty((count, *a.shape[1:]), a.dtype) for a in inputs]
+        views = [buffer[:count] for buffer in self._buffers]
+        for array, view in zip(inputs, views, strict=True):
+            # Any mode but "raise" writes straight into ``out``; all rows are in range.
+            np.take(array, rows, axis=0, out=view, mode="clip")
+        return views

@@ -1,0 +1,107 @@
+"""Networks that were really trained, on photographs that were really taken."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from engine.build import build
+from engine.fetch import __main__ as command
+
+EXPERIMENTS = {"mobilenet": ("mobilenet", 16), "resnet50": ("resnet50_v1", 19)}
+
+pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def fetched(tmp_path_factory):
+    """A cache with both networks and the photographs, from this machine's package indexes."""
+    cache = tmp_path_factory.mktemp("fetched")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("TAILBOUND_CACHE", str(cache))
+    for name in ("photos", "mobilenet", "resnet50_v1"):
+        assert command.main([name]) == 0
+    patch.undo()
+    return cache
+
+
+@pytest.fixture
+def assessed(engine, fetched, monkeypatch):
+    """``assessed("mobilenet", ...)``: the quality that the experiment's accuracy run records."""
+    number = iter(range(100))
+
+    def run(experiment, *overrides):
+        monkeypatch.setenv("TAILBOUND_CACHE", str(fetched))
+        folder = f"runs/{next(number)}"
+        ended = engine(
+            f"experiment={experiment}_photos",
+            "mode=accuracy",
+            "tracking=none",
+            f"hydra.run.dir={folder}",
+            *overrides,
+            quickly=(),
+        )
+        assert ended.code in (0, 2), ended.out + ended.err  # 2: of ten, one may be the target
+        return json.loads((ended.folder / folder / "result.json").read_text())["accuracy"]
+
+    return run
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("sut", ["onnxruntime", "openvino"])
+def test_single_precision_recognises_what_the_photographs_show(experiment, sut, assessed):
+    pytest.importorskip(sut)
+    accuracy = assessed(experiment, f"sut={sut}")
+    assert accuracy["synthetic"] is False
+    assert accuracy["quality"]["count"] == 20
+    assert accuracy["quality"]["value"] == pytest.approx(EXPERIMENTS[experiment][1] * 5.0)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_int8_keeps_up_on_photographs_it_was_not_calibrated_with(
+    experiment, assessed, fetched, tmp_path
+):
+    """Each half of the photographs is evaluated once, with the other half for calibration."""
+    photos = fetched / "fetched" / "photos"
+    lines = (photos / "val_map.txt").read_text().splitlines(keepends=True)
+    right = []
+    for number, order in enumerate((lines, lines[10:] + lines[:10])):
+        folder = tmp_path / f"half{number}"
+        folder.mkdir()
+        for line in lines:
+            name = line.split()[0]
+            (folder / name).symlink_to(photos / name)
+        (folder / "val_map.txt").write_text("".join(order))
+        accuracy = assessed(
+            experiment,
+            "precision=int8",
+            f"dataset.path={folder}",
+            "dataset.count=10",
+            "precision.calibration_count=10",
+        )
+        right.append(round(accuracy["quality"]["value"] / 10))
+    assert EXPERIMENTS[experiment][1] - 2 <= sum(right) <= 20
+
+
+def test_a_flipped_channel_order_is_seen(assessed):
+    whole = assessed("resnet50")["quality"]["value"]
+    assert assessed("resnet50", "model.preprocessing.channels=bgr")["quality"]["value"] < whole
+
+
+def test_our_mobilenet_answers_as_the_file_itself_does(configured, fetched):
+    """OpenVINO reads TensorFlow Lite with a reader of its own."""
+    openvino = pytest.importorskip("openvino")
+    config = configured(
+        "experiment=mobilenet_photos", "model.output=logits", f"cache_dir={fetched}"
+    )
+    benchmark = build(config, lambda message: None)
+    samples = benchmark.library.load(np.arange(20))
+    (file,) = fetched.glob("fetched/mobilenet/*.tflite")
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    theirs = openvino.Core().compile_model(str(file), "CPU", exact)
+    for row in range(20):
+        image = samples.inputs[0][row : row + 1]
+        (scores,) = theirs([image.transpose(0, 2, 3, 1)]).values()
+        ours = benchmark.sut._lanes[0].answer(samples, np.array([row]))
+        np.testing.assert_allclose(softmax(ours), scores, rtol=1e-2, atol=1e-5)

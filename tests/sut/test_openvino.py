@@ -1,0 +1,40 @@
+"""What is OpenVINO's own about its system."""
+
+import sys
+
+import pytest
+
+from sut.openvino import OpenVinoSut
+
+
+@pytest.fixture
+def sut(network):
+    pytest.importorskip("openvino")
+    return OpenVinoSut(network(), "y", workers=2, threads=1)
+
+
+def test_single_precision_means_single_precision(sut):
+    """Where a processor has bfloat16, OpenVINO computes in that unless it is told not to."""
+    from openvino import Type
+
+    compiled = sut.requests[0].get_compiled_model()
+    assert compiled.get_property("INFERENCE_PRECISION_HINT") == Type.f32
+
+
+def test_each_worker_has_a_request_and_a_stream_of_its_own(sut):
+    assert len({id(request) for request in sut.requests}) == 2
+    compiled = sut.requests[0].get_compiled_model()
+    assert compiled.get_property("NUM_STREAMS") == 2
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == 2
+
+
+def test_a_wrong_output_name_is_refused_with_those_there_are(network):
+    pytest.importorskip("openvino")
+    with pytest.raises(RuntimeError, match="has no output nonsense: it has y"):
+        OpenVinoSut(network(), "nonsense")
+
+
+def test_without_the_package_the_message_says_how_to_get_it(network, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'tailbound\[openvino\]'"):
+        OpenVinoSut(network(), "y")
