@@ -281,14 +281,16 @@ class Rules:
 
 @dataclass(frozen=True)
 class Search:
-    """Group ``search``: how the highest valid rate is looked for; ``none`` measures one rate.
+    """Group ``search``: how the highest valid load is looked for; ``none`` measures one.
+
+    ``max_qps`` is for the server scenario, ``max_streams`` for multi_stream at intervals.
 
     ``tolerance``: probes end when the peak is known to this share of it. ``probe_run_lengths``:
     all probes together take no longer than so many full runs. ``confidence``: how likely the
     first confirming run should be to pass. ``resume``: an interrupted search is continued.
     """
 
-    kind: str = limited(choices=("none", "max_qps"))
+    kind: str = limited(choices=("none", "max_qps", "max_streams"))
     tolerance: float = limited(0.008, more_than=0, at_most=0.5)
     probe_run_lengths: float = limited(0.45, more_than=0, at_most=100)
     confidence: float = limited(0.75, at_least=0.5, at_most=0.999)

@@ -1,9 +1,9 @@
-"""The highest valid rate of a server benchmark, found inside one job."""
+"""The highest valid rate, or number of streams, found inside one job."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.build import Benchmark
 from engine.config import Search
@@ -12,9 +12,13 @@ from loadgen import Constraint, Ending, RunLog, Scenario, Settings, Verdict, jud
 from multirun.belief import Prior
 from multirun.probing import RunFailed, Runner, evaluate, run_length_s, target_of
 from multirun.search import Load, Probe, SearchResult, SearchSettings, search
+from multirun.streams import StreamSettings, evaluate_streams, search_streams, streams_of
 from sut.capacity import predict
 from sut.curve import ServiceCurve
 from sut.simulated import SimulatedSut
+
+# Is told of every probe; of a reused one without its log.
+Seen = Callable[[Probe, RunLog | None, Verdict | None], None]
 
 # The offline run is short: the true limit may lie a little higher.
 CEILING_SLACK = 1.05
@@ -124,26 +128,20 @@ def find_peak(
     full_at: Callable[[float], Settings],
     run: Runner,
     kept: Kept,
-    seen: Callable[[Probe, RunLog | None, Verdict | None], None],
+    seen: Seen,
 ) -> SearchResult:
     """Search the highest rate at which ``runs`` confirming runs are VALID.
 
     ``full_at(rate)``: the settings of a run at that rate under the full rules. ``kept``: the
-    probes of this search, those of an interrupted one included. ``seen`` is told of every probe;
-    of a reused one without its log. Raises RunFailed when the system breaks in the middle.
+    probes of this search, those of an interrupted one included. Raises RunFailed when the system
+    breaks in the middle.
     """
 
-    def go(load: Load) -> Probe:
-        if probe := kept.next(load):
-            seen(probe, None, None)
-            return probe
-        probe, log, verdict = evaluate(load, full_at(load.rate_qps), len(kept.probes), run)
-        kept.add(probe)
-        seen(probe, log, verdict)
-        return probe
+    def make(load: Load) -> tuple[Probe, RunLog, Verdict]:
+        return evaluate(load, full_at(load.rate_qps), len(kept.probes), run)
 
     result = search(
-        go,
+        _kept(make, kept, seen),
         start,
         lambda rate: target_of(full_at(rate)),
         lambda rate: run_length_s(full_at(rate)),
@@ -158,3 +156,41 @@ def find_peak(
     )
     kept.done()
     return result
+
+
+def find_streams(
+    ceiling_qps: float, own: Search, full: Settings, run: Runner, kept: Kept, seen: Seen
+) -> SearchResult:
+    """Search the largest number of streams with which a run is VALID; arguments as above.
+
+    ``ceiling_qps``: offline throughput; ``full``: a run under the full rules, with any number.
+    """
+    interval_ms = full.interval_ms
+    assert interval_ms is not None
+    settings = StreamSettings(tolerance=own.tolerance, max_confirmations=own.max_confirmations)
+
+    def make(load: Load) -> tuple[Probe, RunLog, Verdict]:
+        streams = streams_of(load.rate_qps, interval_ms)
+        return evaluate_streams(load, replace(full, samples_per_query=streams), settings, run)
+
+    guess = streams_of(ceiling_qps, interval_ms)
+    result = search_streams(_kept(make, kept, seen), guess, interval_ms, settings)
+    kept.done()
+    return result
+
+
+def _kept(
+    make: Callable[[Load], tuple[Probe, RunLog, Verdict]], kept: Kept, seen: Seen
+) -> Callable[[Load], Probe]:
+    """``make``, unless an interrupted search has made that run already."""
+
+    def go(load: Load) -> Probe:
+        if probe := kept.next(load):
+            seen(probe, None, None)
+            return probe
+        probe, log, verdict = make(load)
+        kept.add(probe)
+        seen(probe, log, verdict)
+        return probe
+
+    return go

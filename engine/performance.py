@@ -9,8 +9,15 @@ from functools import partial
 from typing import Any
 
 from engine.build import Benchmark, Say, fit_batch
-from engine.peak import Limits, find_peak, offline_qps, prior, unloaded_latency_ms
-from engine.plan import bound_ms, full_settings, run_count
+from engine.peak import (
+    Limits,
+    find_peak,
+    find_streams,
+    offline_qps,
+    prior,
+    unloaded_latency_ms,
+)
+from engine.plan import bound_ms, full_settings, interval_ms, run_count, searches_streams
 from engine.record import Record
 from engine.repeats import Repeats
 from engine.resume import Kept, kept_probes
@@ -19,6 +26,7 @@ from loadgen import Ending, RunLog, Scenario, Settings, Verdict, judge, run
 from loadgen.progress import Watch
 from multirun.probing import RunFailed
 from multirun.search import Probe, SearchResult
+from multirun.streams import streams_of
 from sut.curve import ServiceCurve
 
 # Wraps a run's own watch with one that shows its progress; the text names the run.
@@ -63,6 +71,8 @@ class _Part:
         scenario, rate = Scenario(config.scenario.name), config.scenario.target_qps
         if scenario is Scenario.SERVER and config.search.kind == "max_qps":
             return self._peak()
+        if searches_streams(config):
+            return self._streams()
         self._batch(scenario)
         if scenario is Scenario.OFFLINE and rate is None:
             rate = self._offline_rate()
@@ -151,6 +161,35 @@ class _Part:
         message = None if result.best_qps else f"No valid rate was found: {result.reason}."
         return Speed(Ending.COMPLETE, result.best_qps is not None, result.best_qps, message)
 
+    def _streams(self) -> Speed:
+        """The largest number of streams at the interval of the rules."""
+        config, kept = self.benchmark.config, kept_probes(self.benchmark)
+        interval = interval_ms(config)
+        assert interval is not None
+        full = full_settings(config, None)
+        facts = self._known(kept) if kept.facts else self._measured(interval, full)
+        limits = Limits(facts["unloaded_ms"], interval)
+        if not limits.feasible:
+            return self._infeasible(limits)
+        kept.begin(facts)
+        facts = {**facts, "bound_ms": interval}
+        probes: list[Probe] = []
+
+        def seen(probe: Probe, log: RunLog | None, verdict: Verdict | None) -> None:
+            probes.append(probe)
+            streams = streams_of(probe.rate_qps, interval)
+            self.say(f"{streams} streams: {told(probe)}")
+            self.record.data["search"] = {"probes": [dataclasses.asdict(p) for p in probes]}
+            if log is not None and verdict is not None:
+                put = self.record.passing if probe.kind == "probe" else self.record.performance
+                put(log, verdict)
+
+        result = find_streams(facts["ceiling_qps"], config.search, full, self.go, kept, seen)
+        best = result.best_qps and streams_of(result.best_qps, interval)
+        self.record.search(result, {**facts, "best_streams": best})
+        message = None if best else f"No number of streams was valid: {result.reason}."
+        return Speed(Ending.COMPLETE, best is not None, result.best_qps, message)
+
     def _known(self, kept: Kept) -> dict[str, Any]:
         """What an interrupted search had measured before its probes."""
         self.say(f"an interrupted search goes on: {kept.reusable} probes reused")
@@ -175,7 +214,7 @@ class _Part:
         }
 
     def _infeasible(self, limits: Limits) -> Speed:
-        self.record.unmeasured(limits.constraint())
+        self.record.unmeasured(limits.constraint(), searches_streams(self.benchmark.config))
         nothing = SearchResult(None, None, None, None, 0.0, (), "no rate can meet the bound")
         facts = {"unloaded_ms": limits.unloaded_ms, "bound_ms": limits.bound_ms}
         self.record.search(nothing, facts)

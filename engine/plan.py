@@ -54,6 +54,13 @@ def interval_ms(config: Config) -> float | None:
     return intervals[config.model.name]
 
 
+def searches_streams(config: Config) -> bool:
+    """Whether the number of streams is what is looked for."""
+    wanted = config.search.kind == "max_streams" and config.scenario.samples_per_query is None
+    multi_stream = config.scenario.name == Scenario.MULTI_STREAM
+    return wanted and multi_stream and interval_ms(config) is not None
+
+
 def bound_ms(config: Config) -> float | None:
     """The latency bound of the benchmark, None for scenarios without one.
 

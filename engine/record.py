@@ -86,9 +86,10 @@ class Record:
         write_arrays(self.folder / LOG_FILE, log)
         self.logs("performance", log, verdict)
 
-    def unmeasured(self, row: Constraint) -> None:
+    def unmeasured(self, row: Constraint, streams: bool = False) -> None:
         """Put in that nothing was measured, because of what ``row`` says."""
-        metric = Metric("server_qps", None, "queries/s", "none")
+        name, unit = ("streams", "streams") if streams else ("server_qps", "queries/s")
+        metric = Metric(name, None, unit, "none")
         self.data["performance"] = {
             "valid": False,
             "metric": dataclasses.asdict(metric),

@@ -169,6 +169,7 @@ def metrics_of(record: Json) -> dict[str, float]:
             figures[f"wake_late_{name}_us"] = value
     if search := record["search"]:
         figures["peak_qps"] = search.get("best_qps")
+        figures["peak_streams"] = search.get("best_streams")
         for name, value in zip(("low", "high"), search.get("interval_qps") or (), strict=False):
             figures[f"peak_{name}_qps"] = value
         figures["unloaded_latency_ms"] = search.get("unloaded_ms")

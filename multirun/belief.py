@@ -8,6 +8,7 @@ that the queue grew too long, so a count of them is worth fewer independent ones
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +29,8 @@ FLOORS = np.array([0.0, 0.25, 0.5, 0.75])
 FLOOR_PRIOR = np.array([0.85, 0.05, 0.05, 0.05])
 # What is less likely than this, beside the likeliest, is left out.
 NEGLIGIBLE = 1e-8
+# Standard deviation, in the rate's logarithm, within which clusters are of a size.
+ALIKE = 0.03
 # The grid reaches so far up and down from the guess, in its logarithm; no place is impossible.
 REACH, ANYWHERE = 2.5, 1e-4
 # So many late queries, in clusters of the prior's size, are taken for granted.
@@ -133,7 +136,8 @@ def believe(prior: Prior, found: Sequence[Evidence], target: Callable[[float], T
     log_weight = np.where(anchors > prior.ceiling_qps, -np.inf, log_weight)
     for evidence in found:
         late = late_share(evidence.rate_qps, anchors, slopes, floors, share)
-        log_weight = log_weight + _log_likelihood(evidence, late, share, dispersion)
+        own = _common_size(evidence.rate_qps, found, dispersion)
+        log_weight = log_weight + _log_likelihood(evidence, late, share, own)
     weights = np.exp(log_weight - log_weight.max())
     likely = weights > NEGLIGIBLE
     anchors, slopes, floors = (
@@ -181,13 +185,26 @@ def _dispersion(found: Sequence[Evidence], highest_share: float, prior: float) -
     return (CLUSTER_PRIOR * prior + sum(e.cluster_squares for e in near)) / late
 
 
+def _common_size(rate_qps: float, found: Sequence[Evidence], prior: float) -> float:
+    """Mean size of the cluster that a late query is in at about this rate.
+
+    Taken from all runs near it: a lucky run has few clusters and small ones, and would count for
+    more than an unlucky one if each were weighted by its own.
+    """
+    near = np.array(
+        [math.exp(-0.5 * (math.log(e.rate_qps / rate_qps) / ALIKE) ** 2) for e in found]
+    )
+    late = np.array([e.late for e in found])
+    squares = np.array([e.cluster_squares for e in found])
+    return float((CLUSTER_PRIOR * prior + near @ squares) / (CLUSTER_PRIOR + near @ late))
+
+
 def _log_likelihood(evidence: Evidence, late: Floats, share: float, dispersion: float) -> Floats:
     """Of what was seen, where ``late`` are the shares that were to be expected."""
-    own = (CLUSTER_PRIOR * dispersion + evidence.cluster_squares) / (CLUSTER_PRIOR + evidence.late)
     # Far from the peak the power law fails: what is seen there says less of the peak itself.
     seen = (evidence.late + 0.5) / (evidence.answered + 1)
     misfit = (MISFIT * (logit(seen) - logit(share))) ** 2
-    own = max(own, 1.0) + evidence.late * misfit
+    own = max(dispersion, 1.0) + evidence.late * misfit
     within = evidence.answered - evidence.late
     value = (evidence.late * np.log(late) + within * np.log1p(-late)) / own
     return np.logaddexp(value - value.max(), np.log(DISTURBED))

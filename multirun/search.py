@@ -17,6 +17,8 @@ Kind = Literal["probe", "confirm"]
 
 # Rates that are looked at before the one to confirm is chosen.
 PLACES = 150
+# In run lengths: what a run may last longer than planned, until its last query is answered.
+OVERRUN = 0.02
 # Of the best chance to pass, where none is as good as wanted.
 NEARLY = 0.97
 
@@ -72,7 +74,8 @@ class SearchSettings:
     """How much a search may cost and how sure it must be.
 
     ``tolerance``: probes end when the peak is known to this share of it (standard deviation).
-    ``probe_run_lengths``: all probes together cost no more than so many full runs.
+    ``probe_run_lengths``: probes before the first confirming run cost no more than so many full
+    runs; after one that failed, what ``most_run_lengths`` leaves beside one more.
     ``shortest_probe``, ``longest_probe``: of one probe, in run lengths; within them it has at
     least ``least_queries``.
     ``worth_raising``: a confirmed rate is raised by one more run if it lies so much below the
@@ -149,7 +152,7 @@ class _Hunt:
         self.evaluate, self.prior, self.target = evaluate, prior, target
         self.run_length_s, self.settings = run_length_s, settings
         self.probes: list[Probe] = []
-        self.cost = self.probing_cost = 0.0
+        self.cost = 0.0
 
     @property
     def belief(self) -> Belief:
@@ -158,15 +161,15 @@ class _Hunt:
     def run(self, rate: float, kind: Kind, share: float, belief: Belief) -> Probe:
         probe = self.evaluate(Load(rate, kind, share, belief.dispersion))
         self.probes.append(probe)
-        cost = probe.duration_s / self.run_length_s(rate)
-        self.cost += cost
-        self.probing_cost += cost if kind == "probe" else 0
+        self.cost += probe.duration_s / self.run_length_s(rate)
         return probe
 
-    def probe(self) -> None:
+    def probe(self, budget: float | None = None) -> None:
+        """Until the peak is known well enough, or all runs together have cost ``budget``."""
         own = self.settings
+        budget = own.probe_run_lengths if budget is None else budget
         for number in range(own.max_probes - len(self.probes)):
-            belief, left = self.belief, own.probe_run_lengths - self.probing_cost
+            belief, left = self.belief, budget - self.cost
             if belief.spread <= own.tolerance or left < own.shortest_probe:
                 return
             if belief.quantile(0.5) < own.floor * self.prior.guess_qps:
@@ -191,7 +194,7 @@ class _Hunt:
             rate = self.likely(self.belief, wanted, 0.995 * rate)
             if self.confirmed(rate):
                 return self.result(self.raised(rate), "confirmed under the full rules")
-            self.probe()  # if a run that was soon hopeless has left something to spend
+            self.probe(own.most_run_lengths - own.confirming_runs - OVERRUN)
         reason = f"{own.max_confirmations} confirming runs failed, the last at {rate:.4g} qps"
         return self.result(None, reason)
 

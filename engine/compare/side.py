@@ -63,6 +63,7 @@ def _of_record(record: Json, name: str, folder: Path | None) -> Side:
     settings, statistics = performance["settings"], performance["statistics"]
     model, scenario, sut, precision = names_of(record)
     searched = record["search"] is not None and "best_qps" in record["search"]
+    streams = searched and "best_streams" in record["search"]
     facts = {
         "model": model,
         "scenario": scenario,
@@ -73,7 +74,7 @@ def _of_record(record: Json, name: str, folder: Path | None) -> Side:
         "minimum duration": f"{settings['min_duration_ms'] / 1000:g} s",
         "minimum queries": str(settings["min_query_count"]),
         "latency bound": str(settings["bound_ms"]),
-        "samples per query": str(settings["samples_per_query"]),
+        "samples per query": "searched" if streams else str(settings["samples_per_query"]),
         "interval": str(settings["interval_ms"]),
         "arrivals": f"{settings['arrivals']} {settings['issue']}",
         "rate": "searched" if searched else "given" if scenario == "server" else "-",
@@ -89,7 +90,7 @@ def _metric(record: Json, folder: Path | None) -> dict[str, Figure]:
     metric, settings = performance["metric"], performance["settings"]
     value, unit = metric["value"], metric["unit"]
     if search and "best_qps" in search:
-        value = search["best_qps"]
+        value = search.get("best_streams", search["best_qps"])
         error = _width(search.get("interval_qps"))
     elif unit == "ms":
         name = f"p{settings['percentile']:g}"

@@ -151,7 +151,7 @@ def _search(record: Json) -> Iterator[str]:
         return
     yield page.heading("Search")
     facts = [
-        ("confirmed", _rate(search.get("best_qps"))),
+        ("confirmed", _confirmed(search)),
         ("peak, 95 % interval", " to ".join(_rate(end) for end in search["interval_qps"]))
         if search.get("interval_qps")
         else ("peak, 95 % interval", None),
@@ -165,6 +165,13 @@ def _search(record: Json) -> Iterator[str]:
     names = ("kind", "rate_qps", "outcome", "tail_ms", "late", "query_count", "duration_s")
     rows = [[plain(probe[name]) for name in names] for probe in probes]
     yield page.folded(f"all {len(probes)} runs", page.table(names, rows))
+
+
+def _confirmed(search: Json) -> str | None:
+    if "best_streams" in search:
+        streams = search["best_streams"]
+        return None if streams is None else f"{streams} streams"
+    return _rate(search.get("best_qps"))
 
 
 def _rate(value: float | None) -> str:

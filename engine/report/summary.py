@@ -74,8 +74,9 @@ def metric_text(record: dict[str, Any]) -> str:
     if record["performance"]:
         metric = record["performance"]["metric"]
         if record["search"] and "reason" in record["search"]:
-            best = record["search"].get("best_qps")
-            return "no valid rate" if best is None else f"peak {best:.4g} {metric['unit']}"
+            best = record["search"].get("best_streams", record["search"].get("best_qps"))
+            none = f"no valid {'number' if metric['unit'] == 'streams' else 'rate'}"
+            return none if best is None else f"peak {best:.4g} {metric['unit']}"
         if metric["value"] is None:
             return "no figure"
         return f"{metric['value']:.4g} {metric['unit']}"
