@@ -28,12 +28,20 @@ def job(composed: DictConfig) -> None:
     if INTERRUPTED in _codes:
         return
     from engine.job import run_job
+    from engine.sweep import leave_code
 
     try:
-        _codes.append(run_job(composed))
+        code = run_job(composed)
     except Exception:  # a fault of this program: the traceback is for its makers
         traceback.print_exc()
-        _codes.append(1)
+        code = 1
+    _codes.append(code)
+    leave_code(code)
+
+
+def count(codes: list[int]) -> None:
+    """Exit codes of a sweep's jobs that other processes ran."""
+    _codes.extend(codes)
 
 
 def main() -> int:

@@ -32,5 +32,5 @@ def put_parts(record: Record, parts: Benchmark) -> None:
     found = deviations(
         config, synthetic_data=library.synthetic, reference_weights=False, variant=variant
     )
-    record.data["deviations"] = found
-    record.data["conformant"] = not found
+    record.data["deviations"] += found
+    record.data["conformant"] = not record.data["deviations"]

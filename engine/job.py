@@ -7,6 +7,7 @@ import dataclasses
 import shlex
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ def run_job(composed: DictConfig) -> int:
     """Validate, measure, record, track and print; the exit code that says how it went."""
     from hydra.core.hydra_config import HydraConfig
 
+    from engine.sweep import SIDE_BY_SIDE, side_by_side
+
     try:
         config = validate(composed)
     except TailboundError as error:
@@ -43,11 +46,12 @@ def run_job(composed: DictConfig) -> int:
     folder = Path(hydra.runtime.output_dir)
     overrides = [override.replace("='null'", "=null") for override in hydra.overrides.task]
     command = shlex.join(["python", "-m", "engine", *overrides])
-    return benchmark(config, folder, command)
+    beside = [SIDE_BY_SIDE] if side_by_side(hydra.launcher) else []
+    return benchmark(config, folder, command, beside)
 
 
-def benchmark(config: Config, folder: Path, command: str) -> int:
-    """Run the benchmark and leave its record in ``folder``."""
+def benchmark(config: Config, folder: Path, command: str, deviations: Sequence[str] = ()) -> int:
+    """Run the benchmark and leave its record in ``folder``; ``deviations`` are known beforehand."""
     from engine.plan import check
     from engine.record import Record
     from engine.report.progress import Reporter
@@ -58,6 +62,7 @@ def benchmark(config: Config, folder: Path, command: str) -> int:
     except TailboundError as error:
         return _complain(error)
     record = Record(folder, config, command)
+    record.data["deviations"] = list(deviations)
     with Reporter() as reporter:
         tracker = tracker_for(config, reporter.warn)
         try:

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+CODE_FILE = ".hydra/exit_code"
+
+
+def leave_code(code: int) -> None:
+    """Leave a job's exit code in its folder, for the process that started the sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN:
+        file = Path(hydra.runtime.output_dir) / CODE_FILE
+        with contextlib.suppress(OSError):  # a folder that cannot be written was complained of
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(str(code))
+
 
 class SweepSummary(Callback):
     """Hydra callback: gather the jobs' records from the sweep folder, print and save a table."""
 
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Hydra has no other place to say that this is not for timing."""
+        if side_by_side(config.hydra.launcher):
+            print(f"warning: {SIDE_BY_SIDE}.", file=sys.stderr)
+
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the comparison and write summary.csv into the sweep folder."""
+        from engine.app import count
         from engine.report.summary import comparison, show
         from loadgen.files import atomically
         from multirun.summary import as_csv, rows
 
         folder = Path(config.hydra.sweep.dir)
+        count(exit_codes(folder))
         records = read_records(folder)
         if not records:
             return
@@ -31,6 +55,21 @@ class SweepSummary(Callback):
             from engine.report.sweep import write_sweep_report
 
             print(f"report: {write_sweep_report(records, run_folders(folder), folder)}")
+
+
+def exit_codes(folder: Path) -> list[int]:
+    """How the jobs of a sweep ended; 1 for one that was ended before it could say."""
+    files = [job / CODE_FILE for job in folder.glob("[0-9]*_*") if job.is_dir()]
+    return [int(file.read_text()) if file.is_file() else 1 for file in files]
+
+
+SIDE_BY_SIDE = "jobs of the sweep ran side by side on one machine and disturbed each other"
+
+
+def side_by_side(launcher: DictConfig) -> bool:
+    """Whether jobs share a machine while they are timed."""
+    several = launcher.get("n_jobs", 1) != 1
+    return several or launcher["_target_"].endswith("submitit_launcher.LocalLauncher")
 
 
 def run_folders(folder: Path) -> list[Path]:
