@@ -9,7 +9,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from engine.errors import INTERRUPTED, VALID, ConfigError
-from engine.paths import conf_dir
+from engine.paths import OWN_CONF, conf_dir
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -125,6 +125,8 @@ def hydra_arguments(arguments: list[str]) -> list[str]:
     multirun = [argument for argument in arguments if argument in ("-m", "--multirun")]
     others = [argument for argument in arguments if argument not in multirun]
     null = re.compile(r"(?<=[=,])null(?=,|$)")
+    if OWN_CONF.is_dir() and not any(a.startswith(("--config-dir", "-cd")) for a in others):
+        others += ["--config-dir", str(OWN_CONF)]
     return multirun + [
         null.sub("'null'", argument) if argument.startswith("sut=") else argument
         for argument in others

@@ -26,7 +26,6 @@ QUERIES, WITHIN = 100_000, 5e-3
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.03, 1.06)
 MOST_REPLICAS = 1_000
 TOO_MANY = f"needs over {MOST_REPLICAS:,} replicas, the most that are tried"
-TOO_MANY = f"needs over {MOST_REPLICAS:,} replicas, the most that are tried"
 
 
 @dataclass(frozen=True)

@@ -280,6 +280,19 @@ class Rules:
 
 
 @dataclass(frozen=True)
+class Tune:
+    """Settings of the system that are searched together with the rate; null: the engine's choice.
+
+    Every combination is a setting; ``threads`` counts for each worker.
+    """
+
+    enabled: bool = False
+    workers: list[int] | None = limited(None, at_least=1, at_most=1024)
+    threads: list[int] | None = limited(None, at_least=1, at_most=4096)
+    max_batch: list[int] | None = limited(None, at_least=1, at_most=65536)
+
+
+@dataclass(frozen=True)
 class Search:
     """Group ``search``: how the highest valid load is looked for; ``none`` measures one.
 
@@ -297,6 +310,7 @@ class Search:
     max_confirmations: int = limited(6, at_least=1, at_most=100)
     offline_duration_s: float = limited(2.0, more_than=0)
     resume: bool = True
+    tune: Tune = field(default_factory=Tune)
 
 
 @dataclass(frozen=True)

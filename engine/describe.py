@@ -32,5 +32,6 @@ def put_parts(record: Record, parts: Benchmark) -> None:
     found = deviations(
         config, synthetic_data=library.synthetic, reference_weights=False, variant=variant
     )
-    record.data["deviations"] += found
+    known = record.data["deviations"]
+    known += [text for text in found if text not in known]
     record.data["conformant"] = not record.data["deviations"]

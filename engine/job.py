@@ -110,6 +110,12 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
     if config.mode in ("profile", "plan"):
         return _plan(parts, record, reporter)
     speed = None
+    if config.search.tune.enabled and config.mode in ("performance", "both"):
+        from engine.tune import tuned
+
+        parts = tuned(parts, record, reporter.follow, reporter.say)
+        record.configured(parts.config)
+        put_parts(record, parts)
     if config.mode in ("performance", "both"):
         speed = measure(parts, record, reporter.follow, reporter.say)
         if speed.ending in BY_ENDING:

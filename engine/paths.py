@@ -9,6 +9,8 @@ from engine.errors import ConfigError
 
 CACHE_VARIABLE = "TAILBOUND_CACHE"
 FETCHED = "fetched:"
+# Groups and experiments of the user's own, if there are any: the command line looks into it.
+OWN_CONF = Path("runs/conf")
 
 
 def conf_dir() -> Path:

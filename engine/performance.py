@@ -24,10 +24,12 @@ from engine.resume import Kept, kept_probes
 from engine.warm import WarmLibrary
 from loadgen import Ending, RunLog, Scenario, Settings, Verdict, judge, run
 from loadgen.progress import Watch
+from multirun.belief import Prior
 from multirun.probing import RunFailed
 from multirun.search import Probe, SearchResult
 from multirun.streams import streams_of
 from sut.curve import ServiceCurve
+from sut.simulated import SimulatedSut
 
 # Wraps a run's own watch with one that shows its progress; the text names the run.
 Follow = Callable[[str, Watch | None], Watch]
@@ -46,12 +48,7 @@ class Speed:
 def measure(benchmark: Benchmark, record: Record, follow: Follow, say: Say) -> Speed:
     """Run the performance part and put it into ``record``."""
 
-    library = WarmLibrary(benchmark.library)
-
-    def go(settings: Settings, name: str, watch: Watch | None) -> RunLog:
-        return run(settings, library, benchmark.sut, follow(name, watch))
-
-    part = _Part(benchmark, record, say, go)
+    part = part_of(benchmark, record, follow, say)
     try:
         return part.measure()
     except RunFailed as failure:
@@ -59,14 +56,27 @@ def measure(benchmark: Benchmark, record: Record, follow: Follow, say: Say) -> S
         return Speed(failure.log.ending, False, None)
 
 
+def part_of(benchmark: Benchmark, record: Record, follow: Follow, say: Say) -> Part:
+    """The performance part, whose runs are followed and keep their samples warm."""
+    library = WarmLibrary(benchmark.library)
+
+    def go(settings: Settings, name: str, watch: Watch | None) -> RunLog:
+        return run(settings, library, benchmark.sut, follow(name, watch))
+
+    return Part(benchmark, record, say, go)
+
+
 @dataclass(frozen=True)
-class _Part:
+class Part:
+    """The performance part of one benchmark; ``go`` makes a run."""
+
     benchmark: Benchmark
     record: Record
     say: Say
     go: Callable[[Settings, str, Watch | None], RunLog]
 
     def measure(self) -> Speed:
+        """Make the run, or the search."""
         config = self.benchmark.config
         scenario, rate = Scenario(config.scenario.name), config.scenario.target_qps
         if scenario is Scenario.SERVER and config.search.kind == "max_qps":
@@ -128,14 +138,12 @@ class _Part:
         config, kept = self.benchmark.config, kept_probes(self.benchmark)
         full, bound = partial(full_settings, config), bound_ms(config)
         assert bound is not None
-        facts = self._known(kept) if kept.facts else self._measured(bound, full(1.0))
+        facts = self._known(kept) if kept.facts else self.measured(bound, full(1.0))
         limits = Limits(facts["unloaded_ms"], bound)
         if not limits.feasible:
             return self._infeasible(limits)
         kept.begin(facts)
-        times_ms = facts["service_ms_by_batch"] or {"1": limits.unloaded_ms}
-        curve = ServiceCurve(tuple(map(int, times_ms)), tuple(times_ms.values()))
-        start = prior(self.benchmark, limits, curve, full(facts["ceiling_qps"]))
+        start = self.expected(facts, limits)
         facts = {**facts, "bound_ms": bound, "guess_qps": start.guess_qps}
         probes: list[Probe] = []
         repeats, confirmed = Repeats(run_count(config)), False
@@ -167,7 +175,7 @@ class _Part:
         interval = interval_ms(config)
         assert interval is not None
         full = full_settings(config, None)
-        facts = self._known(kept) if kept.facts else self._measured(interval, full)
+        facts = self._known(kept) if kept.facts else self.measured(interval, full)
         limits = Limits(facts["unloaded_ms"], interval)
         if not limits.feasible:
             return self._infeasible(limits)
@@ -199,7 +207,7 @@ class _Part:
         self._put_batch(times_ms)
         return kept.facts
 
-    def _measured(self, bound: float, full: Settings) -> dict[str, Any]:
+    def measured(self, bound: float, full: Settings) -> dict[str, Any]:
         """Unloaded latency; if that is within the bound, batch times and offline throughput."""
         unloaded_ms = unloaded_latency_ms(full, self.go)
         if not Limits(unloaded_ms, bound).feasible:
@@ -212,6 +220,15 @@ class _Part:
             "max_batch": getattr(self.benchmark.sut, "max_batch", None),
             "service_ms_by_batch": {str(size): ms for size, ms in times_ms.items()},
         }
+
+    def expected(self, facts: dict[str, Any], limits: Limits) -> Prior:
+        """Where the peak should lie, by what ``measured`` found."""
+        times_ms = facts["service_ms_by_batch"] or {"1": limits.unloaded_ms}
+        curve = ServiceCurve(tuple(map(int, times_ms)), tuple(times_ms.values()))
+        if isinstance(self.benchmark.sut, SimulatedSut):
+            curve = self.benchmark.sut.curve
+        full = full_settings(self.benchmark.config, facts["ceiling_qps"])
+        return prior(self.benchmark, limits, curve, full)
 
     def _infeasible(self, limits: Limits) -> Speed:
         self.record.unmeasured(limits.constraint(), searches_streams(self.benchmark.config))

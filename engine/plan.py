@@ -95,6 +95,11 @@ def check(config: Config) -> None:
             f"scenario.target_qps={rate:g} is for one run at that rate, but search="
             f"{config.search.kind} finds the rate itself: set search=none, or leave the rate out."
         )
+    if config.search.tune.enabled and not (config.scenario.name == Scenario.SERVER and searched):
+        raise ConfigError(
+            "search.tune looks for the settings with the highest server rate: it needs "
+            "scenario=server and search=max_qps."
+        )
     seconds = (full.max_duration_ms or full.min_duration_ms) / 1000
     if rate is not None and rate * seconds > MOST_QUERIES:
         raise ConfigError(

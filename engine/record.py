@@ -57,6 +57,7 @@ class Record:
             "system": None,
             "performance": None,
             "search": None,
+            "tuning": None,
             "plan": None,
             "accuracy": None,
             "editions": [],
@@ -68,6 +69,10 @@ class Record:
         text = json.dumps(self.data, indent=1, allow_nan=False, default=_plain)
         with atomically(self.folder / FILE) as file:
             file.write(text.encode())
+
+    def configured(self, config: Config) -> None:
+        """Take another config, which was found on the way."""
+        self.data["config"] = _without_secrets(dataclasses.asdict(config))
 
     def passing(self, log: RunLog, verdict: Verdict) -> None:
         """Put in a run that others will follow: without its arrays and log files."""

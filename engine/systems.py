@@ -77,6 +77,14 @@ def start(config: Config, artefact: Artefact) -> System:
         raise SutError(str(error)) from error
 
 
+def restarted(config: Config, artefact: Artefact | None) -> System:
+    """The system of a config, with a network that was prepared before."""
+    if (alone := without_network(config)) is not None:
+        return alone
+    assert artefact is not None
+    return start(config, artefact)
+
+
 def usable_cores() -> int:
     """Physical cores that this process may run on."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -19,6 +19,8 @@ Kind = Literal["probe", "confirm"]
 PLACES = 150
 # In run lengths: what a run may last longer than planned, until its last query is answered.
 OVERRUN = 0.02
+# After a probe without a late query, the next one goes to this quantile of the peak.
+NONE_LATE = 0.9
 # Of the best chance to pass, where none is as good as wanted.
 NEARLY = 0.97
 
@@ -140,6 +142,20 @@ def search(
     return hunt.confirm()
 
 
+def estimate(
+    evaluate: Evaluate,
+    prior: Prior,
+    target: Callable[[float], Target],
+    run_length_s: Callable[[float], float],
+    enough: Callable[[Belief], bool],
+    settings: SearchSettings | None = None,
+) -> Belief:
+    """Where the peak lies, by probes alone; they end before their time once it is ``enough``."""
+    hunt = _Hunt(evaluate, prior, target, run_length_s, settings or SearchSettings(), enough)
+    hunt.probe()
+    return hunt.belief
+
+
 class _Hunt:
     def __init__(
         self,
@@ -148,9 +164,10 @@ class _Hunt:
         target: Callable[[float], Target],
         run_length_s: Callable[[float], float],
         settings: SearchSettings,
+        enough: Callable[[Belief], bool] = lambda belief: False,
     ) -> None:
         self.evaluate, self.prior, self.target = evaluate, prior, target
-        self.run_length_s, self.settings = run_length_s, settings
+        self.run_length_s, self.settings, self.enough = run_length_s, settings, enough
         self.probes: list[Probe] = []
         self.cost = 0.0
 
@@ -172,11 +189,15 @@ class _Hunt:
             belief, left = self.belief, budget - self.cost
             if belief.spread <= own.tolerance or left < own.shortest_probe:
                 return
+            if self.enough(belief):
+                return
             if belief.quantile(0.5) < own.floor * self.prior.guess_qps:
                 return
             # Above the peak there is more to see, below it the other end of the slope.
             beside = (0.0, 0.5, -0.3)[number % 3] / self.prior.slope
             rate = belief.quantile(0.5) * math.exp(beside)
+            if self.probes and self.probes[-1].late == 0:  # which says little but "higher"
+                rate = max(rate, belief.quantile(NONE_LATE))
             rate = min(rate, self.prior.ceiling_qps)
             worth = max((0.02 / belief.spread) ** 2, own.least_queries / self.target(rate).queries)
             share = min(max(worth, own.shortest_probe), own.longest_probe, left)
