@@ -169,15 +169,20 @@ class _Hunt:
         self.evaluate, self.prior, self.target = evaluate, prior, target
         self.run_length_s, self.settings, self.enough = run_length_s, settings, enough
         self.probes: list[Probe] = []
+        self._believed: Belief | None = None
         self.cost = 0.0
 
     @property
     def belief(self) -> Belief:
-        return believe(self.prior, [probe.evidence for probe in self.probes], self.target)
+        if self._believed is None:
+            found = [probe.evidence for probe in self.probes]
+            self._believed = believe(self.prior, found, self.target)
+        return self._believed
 
     def run(self, rate: float, kind: Kind, share: float, belief: Belief) -> Probe:
         probe = self.evaluate(Load(rate, kind, share, belief.dispersion))
         self.probes.append(probe)
+        self._believed = None
         self.cost += probe.duration_s / self.run_length_s(rate)
         return probe
 

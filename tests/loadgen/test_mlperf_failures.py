@@ -212,11 +212,13 @@ def test_ctrl_c_ends_a_test_that_waits(scenario, changes, harness):
 
 def test_ctrl_c_ends_a_callback_that_hangs(harness):
     program = harness()
-    program.answer = lambda samples: time.sleep(30)
+    hanging = threading.Event()
+    program.answer = lambda samples: hanging.wait(60)
     timer = interrupt_after(0.3)
     with pytest.raises(KeyboardInterrupt):
         program.run("Offline")
     timer.join()
+    hanging.set()
     assert mlperf.outcomes()[0].log.ending is Ending.INTERRUPTED
     program.answer = None
     assert program.run("Offline")[0].log.ending is Ending.COMPLETE
