@@ -18,6 +18,7 @@ from onnxruntime.quantization import (
     CalibrationMethod,
     QuantFormat,
     QuantType,
+    quantize_dynamic,
     quantize_static,
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -29,6 +30,7 @@ BATCH = 16
 SCORES = ("Gemm", "MatMul")
 PRODUCTS = ("Conv", *SCORES)
 ARITHMETIC = ("Add", "Mul", "Concat")
+RECURRENT = ("MatMul", "LSTM")
 LAYERS = (*PRODUCTS, *ARITHMETIC, "Relu", "Clip", "MaxPool", "AveragePool")
 """What is quantised. Global averages stay in floating point, and so do the outputs of matrix
 products: 8 bits would tie close scores. For detectors see ``kept_in_floating_point``."""
@@ -75,6 +77,29 @@ def quantise(
         raise ConfigError(
             f"The network {source} cannot be quantised ({error}): use precision=fp32."
         ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def quantise_weights(source: Path, target: Path, cache: Cache) -> None:
+    """Write ``source`` (fp32, recurrent) to ``target`` with its weights in 8 bits.
+
+    Products and recurrent layers, those in loops too, quantise what they are given as it comes:
+    there is no range that all steps of a sentence share, and nothing to calibrate.
+    """
+    folder = cache.folder("int8")
+    try:
+        with _temporary_files_in(folder), _quiet_root_logger():
+            folded = folder / "folded.onnx"
+            quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
+            quantize_dynamic(
+                str(folded),
+                str(target),
+                op_types_to_quantize=list(RECURRENT),
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                extra_options={"EnableSubgraph": True},
+            )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
