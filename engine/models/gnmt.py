@@ -25,7 +25,7 @@ VOCABULARY = 36548
 
 RESIDUAL_FROM = 3
 ATTENTION_SCALE = 10.0
-SEES, RECALLS = 2.0, 0.25
+SEES, RECALLS = 2.0, 0.125
 """Spread of what a seeded unit adds up of its input, and of its layer's last output."""
 
 ONE = (np.ones(1, np.float32), np.zeros(1, np.float32))
