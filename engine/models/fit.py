@@ -68,6 +68,7 @@ JOBS = (
     Job("ssd_mobilenet_v1", train_count=2048),
     Job("ssd_mobilenet_v1", 0.25, 160),
     Job("ssd_resnet34", 0.25, 480, train_count=768),
+    Job("gnmt", train_count=2048),
     Job("gnmt", 0.25),
 )
 """The networks whose fitted files ship with the package."""

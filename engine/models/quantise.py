@@ -31,6 +31,9 @@ SCORES = ("Gemm", "MatMul")
 PRODUCTS = ("Conv", *SCORES)
 ARITHMETIC = ("Add", "Mul", "Concat")
 RECURRENT = ("MatMul", "LSTM")
+ATTENTION = ("attention.key.out", "query.flat", "score")
+"""Products that find a place in a sentence, which does not fit into 8 bits."""
+
 LAYERS = (*PRODUCTS, *ARITHMETIC, "Relu", "Clip", "MaxPool", "AveragePool")
 """What is quantised. Global averages stay in floating point, and so do the outputs of matrix
 products: 8 bits would tie close scores. For detectors see ``kept_in_floating_point``."""
@@ -99,7 +102,7 @@ def quantise_weights(source: Path, target: Path, cache: Cache) -> None:
                 str(folded),
                 str(target),
                 op_types_to_quantize=list(RECURRENT),
-                nodes_to_exclude=["score"],
+                nodes_to_exclude=list(ATTENTION),
                 per_channel=True,
                 weight_type=QuantType.QInt8,
                 extra_options={"EnableSubgraph": True},
