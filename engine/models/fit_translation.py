@@ -4,24 +4,29 @@ network.
 The decoder is told the true translation of training sentences. First the attention: two of its
 units learn to tell a token's place from the encoder's answer, and the place to look at from the
 decoder's first layer; where both agree, their difference is largest. Then the output layer, from
-the decoder's features to the next token.
+the decoder's features to the next token; it sees those of the 8-bit network too.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from engine.cache import Cache
 from engine.datasets.language import SOURCE, TARGET, Pair, pair
 from engine.datasets.sentences import padded
 from engine.models import gnmt
 from engine.models.beam import END, START
 from engine.models.graph import Builder, Network, Weights, scaled
+from engine.models.quantise import quantise_weights
 from engine.models.weights import planted
 
 SHARPNESS, REACH = 2.0, 1.0
@@ -50,10 +55,11 @@ def fit(weights: Weights, width: float, count: int) -> dict[str, Floats]:
             look.see(batch.asking[batch.is_target], batch.aligned[batch.is_target][:, None])
         found |= _attention(place.solved(), look.solved(), units)
     output = _Sums(units, len(TARGET.vocabulary) + 1, constant=False)
-    for batch in _batches(_session(forced, weights, found), count):
-        wanted = np.eye(output.wanted, dtype=np.float64)[batch.next[batch.is_target]]
-        wanted[:, -1] = UNUSED  # all words that never come
-        output.see(batch.features[batch.is_target], wanted)
+    for session in (_session(forced, weights, found), _light_session(forced, weights, found)):
+        for batch in _batches(session, count):
+            wanted = np.eye(output.wanted)[batch.next[batch.is_target]]
+            wanted[:, -1] = UNUSED  # all words that never come
+            output.see(batch.features[batch.is_target], wanted)
     rows = output.solved().T * LOGIT_SCALE
     return found | {"projection": rows.astype(np.float32)}
 
@@ -128,6 +134,17 @@ def _session(
     network: Network, weights: Weights, found: dict[str, Floats]
 ) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(network.model(planted(weights, found)).SerializeToString())
+
+
+def _light_session(
+    network: Network, weights: Weights, found: dict[str, Floats]
+) -> onnxruntime.InferenceSession:
+    """The same in 8 bits."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+        onnx.save(network.model(planted(weights, found)), str(source))
+        quantise_weights(source, target, Cache(folder))
+        return onnxruntime.InferenceSession(str(target))
 
 
 def _forced(width: float) -> Network:
