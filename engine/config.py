@@ -13,13 +13,14 @@ from engine.fields import limited
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 MODES = ("performance", "accuracy", "both", "profile", "plan")
-TASKS = ("image_classification", "object_detection")
+TASKS = ("image_classification", "object_detection", "translation")
 NETWORKS = (
     "mobilenet_v1",
     "resnet50_v1_5",
     "resnet50_v1_0",
     "ssd_mobilenet_v1",
     "ssd_resnet34",
+    "gnmt",
     "onnx",
 )
 
@@ -71,7 +72,7 @@ class Dataset:
     many as a performance run loads.
     """
 
-    kind: str = limited(choices=("synthetic", "imagenet", "coco"))
+    kind: str = limited(choices=("synthetic", "imagenet", "coco", "wmt16"))
     name: str = limited()
     performance_sample_count: int | None = limited(None, at_least=1)
     count: int | None = limited(None, at_least=1)

@@ -44,7 +44,9 @@ def assess(
         benchmark.sut,
         follow("accuracy", None),
     )
-    verdict = judge(log)
+    verdict, answer = judge(log), benchmark.library.answer
+    answers = [None if each is None else answer(each) for each in log.responses or []]
+    log = dataclasses.replace(log, responses=answers)
     record.logs("accuracy", log, verdict)
     if not verdict.valid:
         missed = "; ".join(f"{row.name}: {row.measured}" for row in verdict.missed)
@@ -151,5 +153,5 @@ def plain_loop(model: Path, output: str, library: Library) -> Responses:
         indices = np.arange(first, min(first + AT_ONCE, library.total_count))
         for rows in zip(*library.load(indices).inputs, strict=True):
             feed = {name: row[None] for name, row in zip(names, rows, strict=True)}
-            responses += [session.run([output], feed)[0][0]]
+            responses += [library.answer(session.run([output], feed)[0][0])]
     return responses

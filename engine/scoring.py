@@ -14,7 +14,7 @@ from evaluators.quality import Quality
 
 Responses = Sequence[NDArray[np.generic] | None]
 
-REAL_DATA = {"image_classification": "imagenet", "object_detection": "coco"}
+REAL_DATA = {"image_classification": "imagenet", "object_detection": "coco", "translation": "wmt16"}
 """The data set of each task that was not made by this program."""
 
 
@@ -38,7 +38,14 @@ def _coco_map(responses: Responses, truth: Any, model: Model) -> Quality:
     return coco_map(responses, truth)
 
 
+def _bleu(responses: Responses, truth: Any, model: Model) -> Quality:
+    from evaluators.bleu import bleu
+
+    return bleu(responses, truth)
+
+
 _SCORES: dict[str, Callable[[Responses, Any, Model], Quality]] = {
     "image_classification": _top1,
     "object_detection": _coco_map,
+    "translation": _bleu,
 }

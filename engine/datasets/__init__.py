@@ -1,6 +1,7 @@
 """Sample libraries: where samples and their ground truth come from.
 
-This package knows files, pixels and labels; it knows nothing of networks, traffic or quality.
+This package knows files, pixels, words and labels; it knows nothing of networks, traffic or
+quality.
 """
 
 from __future__ import annotations
@@ -10,18 +11,27 @@ from collections.abc import Callable
 
 from engine import config
 from engine.cache import Cache
-from engine.datasets.library import Library
+from engine.datasets import library
+from engine.datasets.sentences import Sentences
 from engine.errors import ConfigError
 
 __all__ = ("Library", "open_library")
 
 
+Library = library.Library | Sentences
+"""Images or sentences, their answers' truth, and the way to bring them into memory."""
+
 SOURCES = {
-    "synthetic": ("rendered", ("image_classification", "object_detection")),
-    "imagenet": ("imagenet", ("image_classification",)),
-    "coco": ("coco", ("object_detection",)),
+    "synthetic": {
+        "image_classification": "rendered",
+        "object_detection": "rendered",
+        "translation": "spoken",
+    },
+    "imagenet": {"image_classification": "imagenet"},
+    "coco": {"object_detection": "coco"},
+    "wmt16": {"translation": "wmt16"},
 }
-"""By ``dataset.kind``: the module here, and the tasks that it has the truth for."""
+"""By ``dataset.kind``: the tasks that it has the truth for, and the module here for each."""
 
 
 def open_library(
@@ -31,18 +41,18 @@ def open_library(
     cache: Cache,
     progress: Callable[[str], None] = lambda message: None,
 ) -> Library:
-    """The data set's sample library, its images decoded into the cache unless they are there.
+    """The data set's sample library, images decoded into the cache unless they are there.
 
     ``progress`` receives a line before and during each long step. Raises ConfigError if the
     data set's files are not as they should be, or it has no truth for ``task``.
     """
-    module, tasks = SOURCES[dataset.kind]
+    tasks = SOURCES[dataset.kind]
     if task not in tasks:
-        fitting = ", ".join(kind for kind, (_, tasks) in SOURCES.items() if task in tasks)
+        fitting = ", ".join(kind for kind, modules in SOURCES.items() if task in modules)
         raise ConfigError(
             f"dataset={dataset.name} is for {' and '.join(tasks)}, the model's task is {task}: "
             f"choose one of dataset={fitting}."
         )
-    source = importlib.import_module(f"engine.datasets.{module}")
-    library: Library = source.open_library(dataset, task, preprocessing, cache, progress)
-    return library
+    source = importlib.import_module(f"engine.datasets.{tasks[task]}")
+    opened: Library = source.open_library(dataset, task, preprocessing, cache, progress)
+    return opened

@@ -64,6 +64,10 @@ class Library:
     def unload(self, indices: Sequence[int] | NDArray[np.int64]) -> None:
         """Nothing to do: the arrays go with the LoadedSet that holds them."""
 
+    def answer(self, response: NDArray[np.generic]) -> NDArray[np.generic]:
+        """A response as it is logged and scored: as it came."""
+        return response
+
     def calibration(self, count: int) -> tuple[NDArray[np.float32], ...]:
         """The network's inputs for ``count`` samples to calibrate a quantised network with.
 

@@ -25,6 +25,7 @@ from engine.cache import Cache
 from engine.config import Preprocessing
 from engine.datasets import scenes, synthetic
 from engine.datasets.library import normalise
+from engine.models import fit_translation
 from engine.models import weights as weight_sources
 from engine.models.fit_heads import Heads, Truth
 from engine.models.graph import Network
@@ -42,7 +43,7 @@ Feed = dict[str, Floats]
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A network to fit: its kind, width and size, and on how many images of the train split."""
+    """A network to fit: its kind, width and size, and on how many samples of the train split."""
 
     kind: str
     width: float = 1.0
@@ -67,6 +68,8 @@ JOBS = (
     Job("ssd_mobilenet_v1", train_count=2048),
     Job("ssd_mobilenet_v1", 0.25, 160),
     Job("ssd_resnet34", 0.25, 480, train_count=768),
+    Job("gnmt", train_count=2048),
+    Job("gnmt", 0.25),
 )
 """The networks whose fitted files ship with the package."""
 
@@ -75,6 +78,8 @@ def fit(job: Job) -> Fitted:
     """Statistics and last layers for a network of seed 0, from the synthetic train split."""
     network = job.network
     weights = weight_sources.seeded(network, weight_sources.FITTED_SEED)
+    if job.kind == "gnmt":
+        return fit_translation.fit(weights, job.width, job.train_count)
     first = next(_batches(job, min(STATISTICS_COUNT, job.train_count), STATISTICS_COUNT))
     statistics = measure_statistics(network.model(weights), first["input"])
     backbone = _with_features(network, network.model(weights | statistics))

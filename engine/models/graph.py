@@ -14,6 +14,8 @@ OPSET = 17
 IR_VERSION = 8
 
 Weights = Mapping[str, NDArray[np.float32]]
+Drawn = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Factor of a seeded tensor's noise, and what is added to it."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Network:
     that answers a sample. ``features``: the tensors that the last, fitted layers see.
     ``filled``: value that a seeded tensor is filled with. ``carried``: for a seeded convolution
     that passes its input on, the share of noise in it and its stride (``engine.models.weights``).
+    ``drawn``: how other seeded tensors are drawn.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Network:
     features: tuple[str, ...]
     filled: Mapping[str, float]
     carried: Mapping[str, tuple[float, int]]
+    drawn: Mapping[str, Drawn] = field(default_factory=dict)
 
     def model(self, weights: Weights) -> ModelProto:
         """The network with ``weights`` (one array for each name in ``shapes``)."""
@@ -84,6 +88,7 @@ class Builder:
     constants: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     filled: dict[str, float] = field(default_factory=dict)
     carried: dict[str, tuple[float, int]] = field(default_factory=dict)
+    drawn: dict[str, Drawn] = field(default_factory=dict)
 
     def conv(
         self,
@@ -182,4 +187,5 @@ class Builder:
             features=tuple(features),
             filled=self.filled,
             carried=self.carried,
+            drawn=self.drawn,
         )

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from engine.models.artefact import Artefact
 if TYPE_CHECKING:
     from engine.models.graph import Network, Weights
 
-Calibration = Callable[[int], tuple[NDArray[np.float32], ...]]
+Calibration = Callable[[int], tuple[NDArray[Any], ...]]
 Progress = Callable[[str], None]
 
 
@@ -40,6 +40,8 @@ def prepare(
     _check_input(model, artefact)
     if precision.name != "int8":  # an fp16 system casts the fp32 weights itself
         return dataclasses.replace(artefact, precision=precision.name)
+    if model.task == "translation":
+        return _lightened(artefact, cache, progress)
     return _quantised(artefact, precision, cache, calibration, progress)
 
 
@@ -130,6 +132,10 @@ def _described(model: config.Model, file: Cached, weights: str, output: str) -> 
 
 
 def _check_input(model: config.Model, artefact: Artefact) -> None:
+    if model.task == "translation":
+        if model.size is not None:
+            raise ConfigError(f"model.size={model.size}: sentences have none. Leave it.")
+        return
     spec, p = artefact.inputs[0], model.preprocessing
     wanted = (3, p.size, p.size) if p.layout == "nchw" else (p.size, p.size, 3)
     fits = len(spec.shape) == 4 and all(
@@ -175,7 +181,18 @@ def _quantised(
     return dataclasses.replace(artefact, precision="int8", path=file.path, sha256=file.sha256)
 
 
-def _hash(array: NDArray[np.float32]) -> str:
+def _lightened(artefact: Artefact, cache: Cache, progress: Progress) -> Artefact:
+    from engine.models import quantise
+
+    def build(path: Path) -> None:
+        progress(f"quantising the weights of {artefact.name} to int8")
+        quantise.quantise_weights(artefact.path, path, cache)
+
+    file = cache.file(key_of("int8", artefact.sha256, _versions(), _source()), ".onnx", build)
+    return dataclasses.replace(artefact, precision="int8", path=file.path, sha256=file.sha256)
+
+
+def _hash(array: NDArray[Any]) -> str:
     return key_of(array.shape, array.dtype.str, np.ascontiguousarray(array).tobytes())
 
 

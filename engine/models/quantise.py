@@ -18,6 +18,7 @@ from onnxruntime.quantization import (
     CalibrationMethod,
     QuantFormat,
     QuantType,
+    quantize_dynamic,
     quantize_static,
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -77,6 +78,43 @@ def quantise(
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def quantise_weights(source: Path, target: Path, cache: Cache) -> None:
+    """Write ``source`` (fp32) to ``target`` with its recurrent layers in 8 bits, in loops too.
+
+    They quantise what they are given as it comes, so there is nothing to calibrate. Attention and
+    the output layer stay in floating point: in 8 bits they cost a translator 7 % of its BLEU.
+    """
+    folder = cache.folder("int8")
+    try:
+        with _temporary_files_in(folder), _quiet_root_logger():
+            folded = folder / "folded.onnx"
+            quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
+            whole = onnx.load(str(folded))
+            _weights_into_loops(whole)
+            onnx.save(whole, str(folded))
+            quantize_dynamic(
+                str(folded),
+                str(target),
+                op_types_to_quantize=["LSTM"],
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                extra_options={"EnableSubgraph": True},
+            )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _weights_into_loops(model: ModelProto) -> None:
+    """The tools find a layer's weights only in the graph that the layer itself is in."""
+    graph = model.graph
+    outside = {name for node in graph.node for name in node.input}
+    weights = {t.name: t for t in graph.initializer if t.name not in outside}
+    for body in (a.g for node in graph.node for a in node.attribute if a.HasField("g")):
+        for name in {name for node in body.node for name in node.input} & weights.keys():
+            body.initializer.append(weights[name])
+            graph.initializer.remove(weights[name])
 
 
 def kept_in_floating_point(model: ModelProto) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from engine.config import Preprocessing
-from engine.models import mobilenet_v1, resnet50_v1_5, ssd_mobilenet_v1, ssd_resnet34
+from engine.models import gnmt, mobilenet_v1, resnet50_v1_5, ssd_mobilenet_v1, ssd_resnet34
 from engine.models.graph import Builder, Network
 from engine.models.ssd import Detector
 
@@ -49,6 +49,7 @@ REFERENCES = {
         ),
         ssd_resnet34.detector,
     ),
+    "gnmt": Reference(gnmt.network, Preprocessing()),
 }
 
 

@@ -60,10 +60,18 @@ def fitted(network: Network, label_offset: int, fit: Fitted) -> dict[str, NDArra
 
     A classifier's rows belong to labels, and its class index = label - ``label_offset``.
     """
-    weights = seeded(network, FITTED_SEED)
+    return planted(seeded(network, FITTED_SEED), fit, label_offset)
+
+
+def planted(weights: Weights, fit: Fitted, label_offset: int = 0) -> dict[str, NDArray[np.float32]]:
+    """Seeded ``weights`` with what was fitted in its place."""
+    weights = {name: value.copy() if name in fit else value for name, value in weights.items()}
     for name, rows in fit.items():
         if name.startswith("fc."):
-            weights[name] = _classifier_rows(rows, network.shapes[name], label_offset)
+            weights[name] = _classifier_rows(rows, weights[name].shape, label_offset)
+        elif name == "projection":
+            weights[name][:] = rows[-1]  # the last row is that of all words that were not seen
+            weights[name][: len(rows)] = rows
         else:
             weights[name][: len(rows)] = rows
     return weights
@@ -195,6 +203,11 @@ def _seeded(network: Network, name: str, seed: int) -> NDArray[np.float32]:
     if name in network.filled:
         return np.full(shape, network.filled[name], np.float32)
     noise = _uniform(name, shape, seed)
+    if name in network.drawn:
+        factor, shift = network.drawn[name]
+        noise *= factor
+        noise += shift
+        return noise
     share, stride = network.carried.get(name, (1.0, 1))
     if shape[1] == 1 and name in network.carried:
         return _kernel(shape[-1], stride) + noise * np.float32(share)
