@@ -19,9 +19,6 @@ from sut.cupy.memory import check
 from sut.cupy.needs import modules
 from sut.cupy.plans import PlanBook
 
-STEP = 32
-"""Large batch sizes that get a graph lie so far apart."""
-
 Indices = NDArray[np.int32] | NDArray[np.int64]
 
 
@@ -31,7 +28,7 @@ class CupySut:
     ``output``: the network's output that is the response, the arg max of its last layer.
     ``devices``: GPUs by number; each has ``streams`` workers, whose batches overlap.
     ``max_batch``, ``max_wait_us``: dynamic batching, as for ONNX Runtime. Batches run in the next
-    size that has a graph (``batch_sizes``). ``start_from_device``: samples lie on the device before the run; otherwise each
+    power of two. ``start_from_device``: samples lie on the device before the run; otherwise each
     batch brings them from pinned memory. ``plans``: the file that tuned plans are kept in.
     Raises RuntimeError for what is missing on this machine or not supported in the network, and
     from ``load`` if something does not fit in a device's memory.
@@ -169,9 +166,5 @@ class CupySut:
 
 
 def batch_sizes(most: int) -> tuple[int, ...]:
-    """The batch sizes that get a graph: powers of two, from 32 on in steps of 32, and ``most``.
-
-    A batch runs in the next size: with powers of two alone, one of 130 would cost as one of 256.
-    """
-    small = (1 << i for i in range(6) if 1 << i < min(most, STEP))
-    return (*small, *range(STEP, most, STEP), most)
+    """The batch sizes that get a graph: powers of two, and ``most``."""
+    return (*(1 << i for i in range(most.bit_length()) if 1 << i < most), most)
