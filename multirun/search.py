@@ -179,6 +179,12 @@ class _Hunt:
             self._believed = believe(self.prior, found, self.target)
         return self._believed
 
+    @property
+    def too_late(self) -> bool:
+        """Whether the last confirming run failed for its late queries."""
+        last = next((probe for probe in reversed(self.probes) if probe.kind == "confirm"), None)
+        return last is not None and last.late > self.target(last.rate_qps).allowed
+
     def run(self, rate: float, kind: Kind, share: float, belief: Belief) -> Probe:
         probe = self.evaluate(Load(rate, kind, share, belief.dispersion))
         self.probes.append(probe)
@@ -216,8 +222,9 @@ class _Hunt:
         for attempt in range(own.max_confirmations):
             # Each failure makes it less likely that the belief is right: it must be surer.
             wanted = 1 - (1 - own.confidence) / (1 + attempt)
-            # A failing run may have been disturbed, but is never repeated at its own rate.
-            rate = self.likely(self.belief, wanted, 0.995 * rate)
+            # A run with too many late queries is never repeated at its own rate, though it may
+            # have been disturbed. One that failed for another reason says nothing of the rate.
+            rate = self.likely(self.belief, wanted, 0.995 * rate if self.too_late else math.inf)
             if self.confirmed(rate):
                 return self.result(self.raised(rate), "confirmed under the full rules")
             self.probe(own.most_run_lengths - own.confirming_runs - OVERRUN)

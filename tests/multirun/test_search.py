@@ -1,6 +1,7 @@
 """The search against systems whose peak is known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,6 +99,21 @@ def test_a_failed_confirmation_is_evidence_and_the_next_lies_lower():
     assert len(tried) > 1
     assert tried == sorted(tried, reverse=True)
     assert result.best_qps is None or result.best_qps < 930
+
+
+def test_a_run_that_failed_for_another_reason_is_made_again_at_no_lower_rate():
+    system = System(1000.0, seed=5)
+    confirms = []
+
+    def unpunctual(load):
+        probe = system(load)
+        if load.kind == "confirm" and not confirms:
+            probe = replace(probe, outcome=Outcome.FAIL, late=0, cluster_squares=0.0)
+        confirms.extend([load.rate_qps] if load.kind == "confirm" else [])
+        return probe
+
+    search(unpunctual, Prior(1000, 3000), target, length)
+    assert confirms[1] >= confirms[0]
 
 
 def test_nothing_is_claimed_where_nothing_passes():
