@@ -218,16 +218,19 @@ class _Hunt:
         own = self.settings
         if self.belief.quantile(0.5) < own.floor * self.prior.guess_qps:
             return self.result(None, f"no rate above {own.floor * self.prior.guess_qps:.3g} passed")
-        rate = math.inf
-        for attempt in range(own.max_confirmations):
-            # Each failure makes it less likely that the belief is right: it must be surer.
-            wanted = 1 - (1 - own.confidence) / (1 + attempt)
-            # A run with too many late queries is never repeated at its own rate, though it may
-            # have been disturbed. One that failed for another reason says nothing of the rate.
-            rate = self.likely(self.belief, wanted, 0.995 * rate if self.too_late else math.inf)
+        rate, misses = math.inf, 0
+        for _ in range(own.max_confirmations):
+            # Each miss makes it less likely that the belief is right: it must be surer.
+            wanted = 1 - (1 - own.confidence) / (1 + misses)
+            rate = self.likely(self.belief, wanted, rate)
             if self.confirmed(rate):
                 return self.result(self.raised(rate), "confirmed under the full rules")
-            self.probe(own.most_run_lengths - own.confirming_runs - OVERRUN)
+            if self.too_late:
+                # It may have been disturbed, but is never repeated at its own rate.
+                rate, misses = 0.995 * rate, misses + 1
+                self.probe(own.most_run_lengths - own.confirming_runs - OVERRUN)
+            else:
+                rate = math.inf
         reason = f"{own.max_confirmations} confirming runs failed, the last at {rate:.4g} qps"
         return self.result(None, reason)
 

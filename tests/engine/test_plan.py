@@ -57,7 +57,7 @@ def test_table_i_quality_targets_of_the_paper():
 def test_edition_v4_0():
     settings = full_settings(configured("model=resnet50", "rules=v4_0"), 100.0)
     assert settings.min_duration_ms == 600_000
-    assert settings.min_query_count == 473
+    assert settings.min_query_count == 662
     assert (settings.percentile, settings.bound_ms) == (99, 15)
     offline = configured("model=resnet50", "rules=v4_0", "scenario=offline")
     assert full_settings(offline, 100.0).min_sample_count == 24_576
@@ -139,7 +139,7 @@ def test_a_server_run_may_extend_itself_to_a_multiple_of_its_planned_length():
     fast, slow = full_settings(config, 100.0), full_settings(config, 0.5)
     assert fast.extend and slow.extend
     assert fast.max_duration_ms == 3 * 600_000
-    assert slow.max_duration_ms == pytest.approx(3 * 473 / 0.5 * 1000)
+    assert slow.max_duration_ms == pytest.approx(3 * 662 / 0.5 * 1000)
     limited = configured("model=resnet50", "scenario.max_duration_s=30")
     assert not full_settings(limited, 100.0).extend
     assert not full_settings(configured("scenario=single_stream"), None).extend
