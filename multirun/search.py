@@ -183,7 +183,10 @@ class _Hunt:
     def too_late(self) -> bool:
         """Whether the last confirming run failed for its late queries."""
         last = next((probe for probe in reversed(self.probes) if probe.kind == "confirm"), None)
-        return last is not None and last.late > self.target(last.rate_qps).allowed
+        if last is None:
+            return False
+        target = self.target(last.rate_qps)  # a hopeless run was ended before it had all of them
+        return last.late > min(target.allowed, target.share * last.query_count)
 
     def run(self, rate: float, kind: Kind, share: float, belief: Belief) -> Probe:
         probe = self.evaluate(Load(rate, kind, share, belief.dispersion))
