@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from engine.fields import limited
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
-MODES = ("performance", "accuracy", "both", "profile", "plan")
+MODES = ("performance", "accuracy", "both", "audit", "profile", "plan")
+AUDITS = ("same_answers", "caching", "seeds", "own_data", "load_generator")
 TASKS = ("image_classification", "object_detection", "translation")
 NETWORKS = (
     "mobilenet_v1",
@@ -327,6 +328,22 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Audit:
+    """Group ``audit``: what ``mode=audit`` does.
+
+    ``seconds``: length of each comparing run. ``pairs``, ``max_pairs``: how many pairs of them at
+    least, and at most. ``seed``: what the audits' seeds are drawn from, null for one that nobody
+    knows before.
+    """
+
+    tests: list[str] = limited(list(AUDITS), choices=AUDITS)
+    seconds: float = limited(4.0, at_least=0.05, at_most=3600)
+    pairs: int = limited(4, at_least=2, at_most=100)
+    max_pairs: int = limited(10, at_least=2, at_most=1000)
+    seed: int | None = limited(None, at_least=0, at_most=2**63 - 1)
+
+
+@dataclass(frozen=True)
 class Tracking:
     """Group ``tracking``: where runs are logged besides their own folder."""
 
@@ -350,4 +367,5 @@ class Config:
     rules: Rules
     search: Search
     plan: Plan
+    audit: Audit
     tracking: Tracking

@@ -98,7 +98,7 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
     from engine.build import build
     from engine.describe import put_parts
     from engine.editions import put_editions
-    from engine.performance import measure
+    from engine.performance import Speed, measure
     from engine.quality import assess, must_know_the_truth
 
     parts = build(config, reporter.say)
@@ -110,13 +110,13 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
     if config.mode in ("profile", "plan"):
         return _plan(parts, record, reporter)
     speed = None
-    if config.search.tune.enabled and config.mode in ("performance", "both"):
+    if config.search.tune.enabled and config.mode in ("performance", "both", "audit"):
         from engine.tune import tuned
 
         parts = tuned(parts, record, reporter.follow, reporter.say)
         record.configured(parts.config)
         put_parts(record, parts)
-    if config.mode in ("performance", "both"):
+    if config.mode in ("performance", "both", "audit"):
         speed = measure(parts, record, reporter.follow, reporter.say)
         if speed.ending in BY_ENDING:
             return _failed(record, speed)
@@ -127,11 +127,32 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
             verdict, code = BY_ENDING[ending]
             record.finish(verdict, code, record.data["message"])
             return code
+    if config.mode == "audit":
+        assert speed is not None
+        passed, ending = _audited(parts, record, speed, reporter)
+        if ending in BY_ENDING:
+            return _failed(record, Speed(ending, False, None))
     put_editions(record, parts.config)
     valid = passed and (speed is None or speed.valid)
     code = VALID if valid else INVALID
     record.finish("VALID" if valid else "INVALID", code, speed.message if speed else None)
     return code
+
+
+def _audited(
+    parts: Benchmark, record: Record, speed: Speed, reporter: Reporter
+) -> tuple[bool, Ending]:
+    """Whether the audits of the result passed; there are none where there is no result."""
+    from engine.audit import audit
+    from multirun.probing import RunFailed
+
+    if speed.rate_qps is None:
+        return False, speed.ending
+    try:
+        return audit(parts, record, speed, reporter.follow, reporter.say), Ending.COMPLETE
+    except RunFailed as failure:
+        record.data["performance"]["error"] = failure.log.error
+        return False, failure.log.ending
 
 
 def _plan(parts: Benchmark, record: Record, reporter: Reporter) -> int:

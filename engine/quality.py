@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +20,16 @@ from engine.plan import accuracy_settings, published_target, quality_ratio
 from engine.record import Record
 from engine.scoring import REAL_DATA, score
 from evaluators.quality import Quality, against
-from loadgen import Ending, RunLog, Scenario, judge, run
+from loadgen import Ending, RunLog, SampleLibrary, Scenario, judge, run
 
 if TYPE_CHECKING:
-    from engine.datasets import Library
+    pass
 
 AT_ONCE = 32
 """How many samples the plain loop has in memory."""
 
 Responses = list[NDArray[np.generic] | None]
+Answer = Callable[[NDArray[np.generic]], NDArray[np.generic]]
 
 
 def assess(
@@ -132,7 +134,7 @@ def fp32_reference(benchmark: Benchmark, say: Say) -> Quality:
 
     def build(path: Path) -> None:
         say(f"measuring FP32's quality on {library.total_count:,} samples")
-        responses = plain_loop(artefact.path, artefact.output.name, library)
+        responses = plain_loop(artefact.path, artefact.output.name, library, library.answer)
         quality = score(responses, library.truth, model)
         path.write_text(json.dumps(dataclasses.asdict(quality)))
 
@@ -142,8 +144,8 @@ def fp32_reference(benchmark: Benchmark, say: Say) -> Quality:
     return Quality(**json.loads(cache.file(key, ".json", build).path.read_text()))
 
 
-def plain_loop(model: Path, output: str, library: Library) -> Responses:
-    """Responses of ONNX Runtime to one sample after the other, at its default settings."""
+def plain_loop(model: Path, output: str, library: SampleLibrary, answer: Answer) -> Responses:
+    """Answers of ONNX Runtime to one sample after the other, at its default settings."""
     import onnxruntime as ort
 
     session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
@@ -153,5 +155,5 @@ def plain_loop(model: Path, output: str, library: Library) -> Responses:
         indices = np.arange(first, min(first + AT_ONCE, library.total_count))
         for rows in zip(*library.load(indices).inputs, strict=True):
             feed = {name: row[None] for name, row in zip(names, rows, strict=True)}
-            responses += [library.answer(session.run([output], feed)[0][0])]
+            responses += [answer(session.run([output], feed)[0][0])]
     return responses

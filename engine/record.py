@@ -59,6 +59,7 @@ class Record:
             "search": None,
             "tuning": None,
             "plan": None,
+            "audits": None,
             "accuracy": None,
             "editions": [],
         }

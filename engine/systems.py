@@ -35,10 +35,10 @@ def without_network(config: Config) -> System | None:
     own = config.sut
     if not isinstance(own, NullSut | SimulatedSut):
         return None
-    if config.mode in ("accuracy", "both"):
+    if config.mode in ("accuracy", "both", "audit"):
         raise ConfigError(
             f"mode={config.mode} needs a system that runs a network; sut={own.name} has no "
-            "answers to score: use mode=performance, or another sut."
+            "answers to judge: use mode=performance, or another sut."
         )
     return _simulated(own) if isinstance(own, SimulatedSut) else _null(own)
 

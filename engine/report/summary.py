@@ -23,6 +23,8 @@ def summary(record: dict[str, Any]) -> RenderableType:
         parts.append(_plan(record["plan"]))
     if accuracy := record["accuracy"]:
         parts.append(_accuracy(accuracy))
+    if audits := record.get("audits"):
+        parts.append(_audits(audits))
     if record["deviations"]:
         text = "Not a rule-conformant result: " + "; ".join(record["deviations"]) + "."
         parts.append(Text(text, style="yellow"))
@@ -57,6 +59,17 @@ def _plan(plan: dict[str, Any]) -> RenderableType:
         table.add_row("target", text + f"(which reach {needed['peak_qps']:.4g})")
     bound = f"p{plan['percentile']:g} <= {plan['bound_ms']:g} ms"
     table.add_row("", f"peaks inside {bound}, simulated from the service times; not measured")
+    return table
+
+
+def _audits(audits: list[dict[str, Any]]) -> RenderableType:
+    table = Table(title="audits", title_justify="left", box=None, padding=(0, 2))
+    for column in ("audit", "outcome", "what it rests on"):
+        table.add_column(column, overflow="fold")
+    for found in audits:
+        passed = found["outcome"] in ("PASS", "NOT APPLICABLE")
+        outcome = Text(found["outcome"], style="green" if passed else "bold red")
+        table.add_row(found["audit"], outcome, found["sentence"])
     return table
 
 

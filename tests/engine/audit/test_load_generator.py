@@ -1,0 +1,61 @@
+"""A load generator that is not the one that was built is found out."""
+
+import base64
+import hashlib
+from importlib import metadata
+
+import pytest
+
+from engine.audit.finding import Outcome
+from engine.audit.load_generator import load_generator
+
+FILES = {"loadgen/__init__.py": "clock = 1\n", "engine/job.py": "run = 2\n"}
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """An installation as pip leaves it: files, and their hashes in RECORD."""
+    info = tmp_path / "tailbound-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: tailbound\nVersion: 1\n")
+    lines = ["tailbound-1.dist-info/RECORD,,"]
+    for name, text in FILES.items():
+        file = tmp_path / name
+        file.parent.mkdir()
+        file.write_text(text)
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
+        lines.append(f"{name},sha256={digest.decode()},{len(text)}")
+    (info / "RECORD").write_text("\n".join(lines))
+    return tmp_path, metadata.PathDistribution(info)
+
+
+def test_what_was_built_passes(installed):
+    found = load_generator(installed[1])
+    assert found.outcome is Outcome.PASS and "All 2 files" in found.sentence
+
+
+def test_a_changed_file_is_caught_and_named(installed):
+    folder, distribution = installed
+    (folder / "loadgen/__init__.py").write_text("clock = 0.5\n")
+    found = load_generator(distribution)
+    assert found.outcome is Outcome.FAIL and "loadgen/__init__.py" in found.sentence
+
+
+def test_a_missing_file_is_caught(installed):
+    folder, distribution = installed
+    (folder / "engine/job.py").unlink()
+    assert load_generator(distribution).outcome is Outcome.FAIL
+
+
+def test_an_added_module_is_caught(installed):
+    folder, distribution = installed
+    (folder / "loadgen/faster.py").write_text("")
+    found = load_generator(distribution)
+    assert found.outcome is Outcome.FAIL and "loadgen/faster.py" in found.sentence
+
+
+def test_a_working_tree_has_nothing_to_compare_with(installed):
+    folder, distribution = installed
+    (folder / "tailbound-1.dist-info/RECORD").write_text("tailbound-1.dist-info/RECORD,,")
+    found = load_generator(distribution)
+    assert found.outcome is Outcome.NOT_APPLICABLE and "pip install ." in found.sentence
