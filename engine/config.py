@@ -327,6 +327,15 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Power:
+    """Group ``power``: whose counters say what energy a run takes, see docs/energy.md."""
+
+    kind: str = limited(choices=("none", "rapl", "nvml"))
+    idle_s: float = limited(3.0, at_least=0, at_most=600)
+    root: str = "/sys/class/powercap"
+
+
+@dataclass(frozen=True)
 class Tracking:
     """Group ``tracking``: where runs are logged besides their own folder."""
 
@@ -350,4 +359,5 @@ class Config:
     rules: Rules
     search: Search
     plan: Plan
+    power: Power
     tracking: Tracking

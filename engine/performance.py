@@ -48,6 +48,7 @@ class Speed:
 def measure(benchmark: Benchmark, record: Record, follow: Follow, say: Say) -> Speed:
     """Run the performance part and put it into ``record``."""
 
+    put_idle_power(benchmark, record, say)
     part = part_of(benchmark, record, follow, say)
     try:
         return part.measure()
@@ -56,12 +57,20 @@ def measure(benchmark: Benchmark, record: Record, follow: Follow, say: Say) -> S
         return Speed(failure.log.ending, False, None)
 
 
+def put_idle_power(benchmark: Benchmark, record: Record, say: Say) -> None:
+    """Measure what the devices take while the system is loaded and asked for nothing."""
+    seconds = benchmark.config.power.idle_s
+    if benchmark.meter is not None and seconds:
+        say(f"measuring the idle power for {seconds:g} s")
+        record.data["idle_power_w"] = benchmark.meter.over(seconds).average_power_w
+
+
 def part_of(benchmark: Benchmark, record: Record, follow: Follow, say: Say) -> Part:
     """The performance part, whose runs are followed and keep their samples warm."""
     library = WarmLibrary(benchmark.library)
 
     def go(settings: Settings, name: str, watch: Watch | None) -> RunLog:
-        return run(settings, library, benchmark.sut, follow(name, watch))
+        return run(settings, library, benchmark.sut, follow(name, watch), benchmark.meter)
 
     return Part(benchmark, record, say, go)
 

@@ -167,6 +167,11 @@ def metrics_of(record: Json) -> dict[str, float]:
             figures[name] = statistics.get(name)
         for name, value in statistics.get("wake_late_us", {}).items():
             figures[f"wake_late_{name}_us"] = value
+    if energy := (record["performance"] or {}).get("energy"):
+        names = ("energy_j", "energy_per_query_j", "energy_per_sample_j")
+        for name in (*names, "average_power_w", "peak_power_w"):
+            figures[name] = energy[name]
+        figures["idle_power_w"] = record["idle_power_w"]
     if search := record["search"]:
         figures["peak_qps"] = search.get("best_qps")
         figures["peak_streams"] = search.get("best_streams")

@@ -32,6 +32,7 @@ GROUPS: dict[str, dict[str, type]] = {
     "rules": {"": schema.Rules},
     "search": {"": schema.Search},
     "plan": {"": schema.Plan},
+    "power": {"": schema.Power},
     "tracking": {"": schema.Tracking},
 }
 

@@ -10,7 +10,13 @@ from typing import Any
 from engine.record import LOG_FILE
 from engine.report import page
 from engine.report.plots import latency_plot, search_plot
-from engine.report.summary import edition_text, metric_text, names_of, quality_text
+from engine.report.summary import (
+    edition_text,
+    energy_text,
+    metric_text,
+    names_of,
+    quality_text,
+)
 from engine.report.timeline import batch_plot, latency_timeline_plot, read_timeline
 from loadgen.files import atomically
 
@@ -39,6 +45,7 @@ def _parts(record: Json, folder: Path) -> Iterator[str]:
         yield from _pictures(record, folder)
         yield from _latencies(performance)
         yield from _runs(performance)
+        yield from _energy(record)
     yield from _search(record)
     yield from _accuracy(record)
     yield from _editions(record)
@@ -143,6 +150,14 @@ def _runs(performance: Json) -> Iterator[str]:
         yield page.heading("Runs, of which the worst counts")
         names = list(runs[0])
         yield page.table(names, [[plain(run[name]) for name in names] for run in runs])
+
+
+def _energy(record: Json) -> Iterator[str]:
+    if text := energy_text(record):
+        yield page.heading("Energy (an estimate, not wall power)")
+        yield page.paragraph(text)
+        if parts := record["performance"]["energy"]["parts_j"]:
+            yield page.table(("device", "J"), [(name, plain(j)) for name, j in parts.items()])
 
 
 def _search(record: Json) -> Iterator[str]:

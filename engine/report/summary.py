@@ -119,6 +119,8 @@ def _figures(record: dict[str, Any], performance: dict[str, Any]) -> RenderableT
         if late := statistics["wake_late_us"]:
             row = f"p50 {late['p50']:.1f}, p99 {late['p99']:.1f}, max {late['max']:.1f}"
             table.add_row("generator late (us)", row)
+    if text := energy_text(record):
+        table.add_row("energy", text)
     if search := record["search"]:
         facts = []
         if "unloaded_ms" in search:
@@ -134,6 +136,28 @@ def _figures(record: dict[str, Any], performance: dict[str, Any]) -> RenderableT
             facts.append(search["reason"])
         table.add_row("search", "; ".join(facts))
     return table
+
+
+def energy_text(record: dict[str, Any]) -> str:
+    """What a run's devices took, empty where it was not measured; always called an estimate."""
+    energy = (record["performance"] or {}).get("energy")
+    if not energy:
+        return ""
+    if energy["error"]:
+        return f"not known: {energy['source']} could not be read ({energy['error']})"
+    shares = (
+        f"{energy[f'energy_per_{each}_j']:.4g} J per {each}"
+        for each in ("query", "sample")
+        if energy[f"energy_per_{each}_j"] is not None
+    )
+    powers = {
+        "average": energy["average_power_w"],
+        "peak": energy["peak_power_w"],
+        "idle": record.get("idle_power_w"),
+    }
+    watts = (f"{name} {value:.4g} W" for name, value in powers.items() if value is not None)
+    facts = (*shares, *watts, f"{energy['energy_j']:.4g} J in {energy['duration_s']:.2f} s")
+    return f"{', '.join(facts)}; estimated by {energy['source']}, not wall power"
 
 
 def _interval(performance: dict[str, Any]) -> str:

@@ -30,9 +30,7 @@ def timed(answered):
 
 
 @pytest.mark.parametrize("scenario", ["single_stream", "multi_stream", "server", "offline"])
-def test_it_spans_the_answers_and_nothing_of_the_warm_up(
-    scenario, settings, library, scripted_sut
-):
+def test_it_spans_the_answers_and_nothing_of_the_warm_up(scenario, settings, library, scripted_sut):
     meter, answered = Clock(), []
     asked = settings(scenario, warmup_ms=50.0)
     log = run(asked, library, scripted_sut(answer=timed(answered)), meter=meter)
