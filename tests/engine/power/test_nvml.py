@@ -69,7 +69,7 @@ def test_summed_power_is_the_area_under_the_readings(monkeypatch):
 
 
 def test_a_gpu_that_is_not_there(nvml):
-    with pytest.raises(ConfigError, match="0000:09:00.0 cannot be read"):
+    with pytest.raises(ConfigError, match=r"0000:09:00.0 cannot be read"):
         Nvml(["0000:09:00.0"])
 
 

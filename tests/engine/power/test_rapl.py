@@ -39,7 +39,7 @@ def test_packages_and_their_memory_are_counted_once(tree):
 
 
 def test_without_zones_it_says_what_to_do(tmp_path):
-    with pytest.raises(ConfigError, match="no processor package.*power=none"):
+    with pytest.raises(ConfigError, match=r"no processor package.*power=none"):
         Rapl(tmp_path / "nowhere")
 
 
@@ -52,7 +52,7 @@ def test_a_counter_that_only_root_may_read(tree, monkeypatch):
         return read(path, *args, **kwargs)
 
     monkeypatch.setattr(Path, "read_text", refused)
-    with pytest.raises(ConfigError, match="only root.*chmod a\\+r"):
+    with pytest.raises(ConfigError, match=r"only root.*chmod a\+r"):
         Rapl(tree)
 
 
