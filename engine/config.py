@@ -104,6 +104,7 @@ class Scenario:
     same_index: int = limited(0, at_least=0)
     traffic: str | None = limited(None, choices=("v5", "v6"))
     spin_us: float = limited(0.0, at_least=0, at_most=1e6)
+    timed_preprocessing: bool = False
 
 
 @dataclass(frozen=True)

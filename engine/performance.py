@@ -18,6 +18,7 @@ from engine.peak import (
     unloaded_latency_ms,
 )
 from engine.plan import bound_ms, full_settings, interval_ms, run_count, searches_streams
+from engine.preprocessing import put_preprocessed
 from engine.record import Record
 from engine.repeats import Repeats
 from engine.resume import Kept, kept_probes
@@ -51,10 +52,15 @@ def measure(benchmark: Benchmark, record: Record, follow: Follow, say: Say) -> S
     put_idle_power(benchmark, record, say)
     part = part_of(benchmark, record, follow, say)
     try:
-        return part.measure()
+        speed = part.measure()
     except RunFailed as failure:
         record.performance(failure.log, judge(failure.log))
         return Speed(failure.log.ending, False, None)
+    if not benchmark.config.scenario.timed_preprocessing or speed.ending is not Ending.COMPLETE:
+        return speed
+    beside = put_preprocessed(benchmark, record, follow)
+    interrupted = beside is not None and beside.ending is Ending.INTERRUPTED
+    return dataclasses.replace(speed, ending=Ending.INTERRUPTED) if interrupted else speed
 
 
 def put_idle_power(benchmark: Benchmark, record: Record, say: Say) -> None:

@@ -57,6 +57,7 @@ class Record:
             "sut": None,
             "system": None,
             "idle_power_w": None,
+            "preprocessing": None,
             "performance": None,
             "search": None,
             "tuning": None,

@@ -172,6 +172,11 @@ def metrics_of(record: Json) -> dict[str, float]:
         for name in (*names, "average_power_w", "peak_power_w"):
             figures[name] = energy[name]
         figures["idle_power_w"] = record["idle_power_w"]
+    if beside := record["preprocessing"]:
+        for name, value in beside["statistics"]["latency_ms"].items():
+            figures[f"preprocessed_latency_{name}_ms"] = value
+        per_s = beside["statistics"]["completed_samples_per_s"]
+        figures["preprocessed_completed_samples_per_s"] = per_s
     if search := record["search"]:
         figures["peak_qps"] = search.get("best_qps")
         figures["peak_streams"] = search.get("best_streams")

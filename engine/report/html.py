@@ -15,6 +15,7 @@ from engine.report.summary import (
     energy_text,
     metric_text,
     names_of,
+    preprocessing_text,
     quality_text,
 )
 from engine.report.timeline import batch_plot, latency_timeline_plot, read_timeline
@@ -46,6 +47,7 @@ def _parts(record: Json, folder: Path) -> Iterator[str]:
         yield from _latencies(performance)
         yield from _runs(performance)
         yield from _energy(record)
+        yield from _preprocessing(record)
     yield from _search(record)
     yield from _accuracy(record)
     yield from _editions(record)
@@ -158,6 +160,13 @@ def _energy(record: Json) -> Iterator[str]:
         yield page.paragraph(text)
         if parts := record["performance"]["energy"]["parts_j"]:
             yield page.table(("device", "J"), [(name, plain(j)) for name, j in parts.items()])
+
+
+def _preprocessing(record: Json) -> Iterator[str]:
+    if text := preprocessing_text(record):
+        yield page.heading("The same run with preprocessing in the timed part")
+        yield page.paragraph(text)
+        yield constraints(record["preprocessing"]["constraints"])
 
 
 def _search(record: Json) -> Iterator[str]:

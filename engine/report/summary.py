@@ -121,6 +121,8 @@ def _figures(record: dict[str, Any], performance: dict[str, Any]) -> RenderableT
             table.add_row("generator late (us)", row)
     if text := energy_text(record):
         table.add_row("energy", text)
+    if text := preprocessing_text(record):
+        table.add_row("preprocessing timed", text)
     if search := record["search"]:
         facts = []
         if "unloaded_ms" in search:
@@ -136,6 +138,22 @@ def _figures(record: dict[str, Any], performance: dict[str, Any]) -> RenderableT
             facts.append(search["reason"])
         table.add_row("search", "; ".join(facts))
     return table
+
+
+def preprocessing_text(record: dict[str, Any]) -> str:
+    """How the same run went with preprocessing in the timed part, empty without such a run."""
+    if not (beside := record.get("preprocessing")):
+        return ""
+    statistics = beside["statistics"]
+    latency = [
+        f"{name} {statistics['latency_ms'][name]:.3f} ms"
+        for name in ("p50", "p99")
+        if name in statistics["latency_ms"]
+    ]
+    missed = [row["name"] for row in beside["constraints"] if not row["passed"]]
+    facts = (*latency, f"{_number(statistics['completed_samples_per_s'])} samples/s completed")
+    met = f"missed: {', '.join(missed)}" if missed else "every constraint met"
+    return f"{', '.join(facts)}; {met} ({beside['steps']}; beside the result, not in it)"
 
 
 def energy_text(record: dict[str, Any]) -> str:
