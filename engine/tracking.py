@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from engine.config import Config
 from engine.record import FILE, LOG_FILE, Json, without_secret
-from engine.report import html
+from engine.report import files, html
 from engine.report.plots import latency_plot, search_plot
 
 DEFAULT_STORE = Path("runs/mlflow.db")
@@ -102,7 +102,7 @@ class MlflowTracker:
         for figure, draw in (("latency_cdf.png", latency_plot), ("search.png", search_plot)):
             if (picture := draw(record)) is not None:
                 client.log_figure(run_id, picture, figure)
-        for file in (FILE, LOG_FILE, html.FILE):
+        for file in (FILE, LOG_FILE, html.FILE, files.MARKDOWN):
             if (folder / file).is_file():
                 client.log_artifact(run_id, str(folder / file))
         client.log_dict(run_id, record["config"], "config.yaml")

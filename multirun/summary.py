@@ -24,6 +24,8 @@ def _row(record: dict[str, Any]) -> Row:
     quality = (record["accuracy"] or {}).get("quality") or {}
     energy = performance.get("energy") or {}
     search = record["search"] or {}
+    asked = performance.get("constraints", [])
+    missed = [row["name"] for row in asked if not row["passed"]]
     return {
         "model": config["model"]["name"],
         "scenario": config["scenario"]["name"],
@@ -42,6 +44,7 @@ def _row(record: dict[str, Any]) -> Row:
         "average_power_w": energy.get("average_power_w"),
         "quality_metric": quality.get("metric"),
         "quality": quality.get("value"),
+        "missed": "; ".join(missed),
         "message": record["message"],
     }
 

@@ -105,7 +105,7 @@ def test_one_that_is_far_slower_ends_and_leaves_the_result_alone(engine, monkeyp
     fresh = Library.fresh
 
     def slow(self, indices):
-        time.sleep(0.15 * len(indices))
+        time.sleep(0.3 * len(indices))
         return fresh(self, indices)
 
     monkeypatch.setattr(Library, "fresh", slow)

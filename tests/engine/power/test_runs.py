@@ -10,12 +10,12 @@ from engine.report.summary import energy_text
 from engine.tracking import metrics_of
 from multirun.summary import as_csv, rows
 
-RANGE_UJ = 1_500_000
+RANGE_UJ = 100_000_000
 
 
 @pytest.fixture
 def counting(tmp_path):
-    """``power.root=`` of a package that takes 20 W, whose counter starts again every 1.5 J."""
+    """``power.root=`` of a package that takes 20 W, whose counter starts again every 5 s."""
     zone = tmp_path / "powercap" / "intel-rapl:0"
     zone.mkdir(parents=True)
     (zone / "name").write_text("package-0\n")
@@ -34,12 +34,12 @@ def counting(tmp_path):
     put()
     thread = threading.Thread(target=count)
     thread.start()
-    yield "power=rapl", f"power.root={zone.parent}", "power.idle_s=0.05"
+    yield "power=rapl", f"power.root={zone.parent}", "power.idle_s=0.2"
     over.set()
     thread.join()
 
 
-SHORT = ("sut=null", "sut.delay_us=500", "scenario.min_duration_s=0.05")
+SHORT = ("sut=null", "sut.delay_us=500", "scenario.min_duration_s=0.3")
 
 
 def test_a_run_says_what_it_took_everywhere(engine, counting):
@@ -47,8 +47,8 @@ def test_a_run_says_what_it_took_everywhere(engine, counting):
     assert ended.code == 0, ended.err
     record = ended.record
     energy = record["performance"]["energy"]
-    assert energy["average_power_w"] == pytest.approx(20, rel=0.3)
-    assert record["idle_power_w"] == pytest.approx(20, rel=0.3)
+    assert energy["average_power_w"] == pytest.approx(20, rel=0.5)
+    assert record["idle_power_w"] == pytest.approx(20, rel=0.5)
     count = record["performance"]["statistics"]["query_count"]
     assert energy["energy_per_query_j"] == pytest.approx(energy["energy_j"] / count)
     assert energy["energy_per_sample_j"] == energy["energy_per_query_j"]
