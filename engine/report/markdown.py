@@ -18,7 +18,9 @@ def heading(text: str) -> str:
 
 def paragraph(text: str, kind: str = "") -> str:
     """A paragraph of plain text; one that is to be noted stands apart."""
-    return f"> {plain(text)}" if kind == "note" else plain(text)
+    # What would begin a heading, a list or a quotation at the start of a line.
+    line = re.sub(r"^(?=[#>+=-])|^(\d+)(?=[.)] )", r"\1\\", plain(text))
+    return f"> {line}" if kind == "note" else line
 
 
 def code(text: str) -> str:
@@ -41,9 +43,8 @@ def folded(label: str, inner: str) -> str:
 
 def plain(text: str) -> str:
     """Text that is nothing but text: one line, without markup or HTML."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    text = re.sub(r"([\\`*\[\]|~])|(?<!\w)(_)|(_)(?!\w)", r"\\\1\2\3", text)
-    return re.sub(r"^(?=[#>+=-])|^(\d+)(?=[.)] )", r"\1\\", text)
+    text = re.sub(r"<(?=[\w/!?])", "&lt;", " ".join(text.split()).replace("&", "&amp;"))
+    return re.sub(r"([\\`*\[\]|~])|(?<!\w)(_)|(_)(?!\w)", r"\\\1\2\3", text)
 
 
 def _cell(value: object) -> str:

@@ -57,17 +57,27 @@ def test_what_a_record_holds_is_text_and_never_markup(engine):
 @pytest.mark.parametrize(
     ("text", "plain"),
     [
-        ("p99_latency <= 10 ms", "p99_latency &lt;= 10 ms"),
+        ("p99_latency <= 10 ms", "p99_latency <= 10 ms"),
+        ("<b> a </b> < c", "&lt;b> a &lt;/b> < c"),
         ("_under_ *star*", r"\_under\_ \*star\*"),
-        ("# no heading", r"\# no heading"),
-        ("> 5", r"\> 5"),
-        ("1. no list", r"1\. no list"),
-        ("1.5 ms", "1.5 ms"),
         ("AT&T", "AT&amp;T"),
     ],
 )
 def test_plain_text(text, plain):
     assert markdown.plain(text) == plain
+
+
+@pytest.mark.parametrize(
+    ("text", "paragraph"),
+    [
+        ("# no heading", r"\# no heading"),
+        ("> 5", r"\> 5"),
+        ("1. no list", r"1\. no list"),
+        ("1.5 ms", "1.5 ms"),
+    ],
+)
+def test_the_start_of_a_paragraph_begins_nothing_else(text, paragraph):
+    assert markdown.paragraph(text) == paragraph
 
 
 def test_a_run_has_its_row_and_a_sweep_all_of_them(engine):
