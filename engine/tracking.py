@@ -171,8 +171,8 @@ def metrics_of(record: Json) -> dict[str, float]:
         names = ("energy_j", "energy_per_query_j", "energy_per_sample_j")
         for name in (*names, "average_power_w", "peak_power_w"):
             figures[name] = energy[name]
-        figures["idle_power_w"] = record["idle_power_w"]
-    if beside := record["preprocessing"]:
+        figures["idle_power_w"] = record.get("idle_power_w")
+    if beside := record.get("preprocessing"):
         for name, value in beside["statistics"]["latency_ms"].items():
             figures[f"preprocessed_latency_{name}_ms"] = value
         per_s = beside["statistics"]["completed_samples_per_s"]

@@ -110,7 +110,7 @@ def test_one_that_is_far_slower_ends_and_leaves_the_result_alone(engine, monkeyp
 
     monkeypatch.setattr(Library, "fresh", slow)
     rate = ("search=none", "scenario.target_qps=20", "scenario.min_query_count=20")
-    ended = engine(*SMALL, *rate, "scenario.bound_ms=500", TIMED, "scenario.min_duration_s=0.5")
+    ended = engine(*SMALL, *rate, "scenario.bound_ms=500", TIMED, "sut.max_batch=1")
     record = ended.record
     assert record["preprocessing"]["ending"] == "stopped"
     assert record["preprocessing"]["valid"] is False
