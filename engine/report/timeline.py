@@ -101,6 +101,8 @@ def _rate_plot(timeline: Timeline) -> Figure | None:
 
 def batch_plot(timeline: Timeline) -> Figure | None:
     """Batch sizes over the time at which they were taken; None where all have one sample."""
+    from matplotlib.ticker import MaxNLocator
+
     taken_ns, sizes = timeline.batches
     if len(sizes) == 0 or sizes.max() == 1:
         return None
@@ -113,7 +115,7 @@ def batch_plot(timeline: Timeline) -> Figure | None:
             name = "max" if percent == 100 else "median"
             axes.plot(*_percentile(at_s, sizes, percent), color=colour, lw=1, label=name)
     axes.set_ylim(0, 1.08 * float(sizes.max()))
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("time at which the batch was taken (s)")
     axes.set_ylabel("samples in a batch")
     _legend_above(axes)

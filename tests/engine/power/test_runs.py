@@ -1,11 +1,11 @@
 """Energy in whole runs: from a tree of counters to the record and everything shown of it."""
 
 import csv
-import threading
 import time
 
 import pytest
 
+from engine.power.rapl import Rapl
 from engine.report.summary import energy_text
 from engine.tracking import metrics_of
 from multirun.summary import as_csv, rows
@@ -14,29 +14,21 @@ RANGE_UJ = 100_000_000
 
 
 @pytest.fixture
-def counting(tmp_path):
+def counting(tmp_path, monkeypatch):
     """``power.root=`` of a package that takes 20 W, whose counter starts again every 5 s."""
     zone = tmp_path / "powercap" / "intel-rapl:0"
     zone.mkdir(parents=True)
-    (zone / "name").write_text("package-0\n")
-    (zone / "max_energy_range_uj").write_text(f"{RANGE_UJ}\n")
-    over = threading.Event()
+    files = {"name": "package-0", "max_energy_range_uj": RANGE_UJ, "energy_uj": 0}
+    for name, content in files.items():
+        (zone / name).write_text(f"{content}\n")
 
-    def put():
-        new = zone / "new"
-        new.write_text(f"{int(time.monotonic() * 20e6) % RANGE_UJ}\n")
-        new.replace(zone / "energy_uj")
+    def read_uj(rapl):
+        (zone / "energy_uj").write_text(f"{int(time.monotonic() * 20e6) % RANGE_UJ}\n")
+        return read(rapl)
 
-    def count():
-        while not over.wait(0.001):
-            put()
-
-    put()
-    thread = threading.Thread(target=count)
-    thread.start()
-    yield "power=rapl", f"power.root={zone.parent}", "power.idle_s=0.2"
-    over.set()
-    thread.join()
+    read = Rapl.read_uj
+    monkeypatch.setattr(Rapl, "read_uj", read_uj)
+    return "power=rapl", f"power.root={zone.parent}", "power.idle_s=0.2"
 
 
 SHORT = ("sut=null", "sut.delay_us=500", "scenario.min_duration_s=0.3")
@@ -96,8 +88,6 @@ def test_what_cannot_be_measured_is_said_before_anything_is(engine, overrides, w
 
 
 def test_a_counter_lost_on_the_way_loses_nothing_but_the_energy(engine, counting, monkeypatch):
-    from engine.power.rapl import Rapl
-
     reads = iter(range(100))
     read = Rapl.read_uj
 
