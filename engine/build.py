@@ -14,6 +14,7 @@ from engine.config import Config, CupySut
 from engine.errors import SutError
 from engine.paths import cache_dir, resolve
 from engine.plan import performance_sample_count
+from engine.power import PowerMeter, meter_for
 from engine.systems import GPU_BATCH, System, check, start, without_network
 from loadgen import LoadedSet
 
@@ -42,13 +43,17 @@ class Timed(Protocol):
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Everything that a run needs; ``artefact`` is None for a system without a network."""
+    """Everything that a run needs; ``artefact`` is None for a system without a network.
+
+    ``meter``: of the energy that its performance runs take, None where none is measured.
+    """
 
     config: Config
     cache: Cache
     library: Library
     artefact: Artefact | None
     sut: System
+    meter: PowerMeter | None = None
 
 
 def build(config: Config, say: Say) -> Benchmark:
@@ -60,15 +65,16 @@ def build(config: Config, say: Say) -> Benchmark:
 
     root = cache_dir(config.cache_dir)
     config, cache = _resolved(config, root), Cache(root)
+    meter = meter_for(config)
     if (alone := without_network(config)) is not None:
-        return Benchmark(config, cache, _unread(config), None, alone)
+        return Benchmark(config, cache, _unread(config), None, alone, meter)
     check(config)
     from engine.models import prepare
 
     model = config.model
     library = open_library(config.dataset, model.task, model.preprocessing, cache, say)
     artefact = prepare(model, config.precision, cache, library.calibration, say)
-    return Benchmark(config, cache, library, artefact, start(config, artefact))
+    return Benchmark(config, cache, library, artefact, start(config, artefact), meter)
 
 
 def _resolved(config: Config, root: Path) -> Config:

@@ -105,6 +105,7 @@ class Scenario:
     same_index: int = limited(0, at_least=0)
     traffic: str | None = limited(None, choices=("v5", "v6"))
     spin_us: float = limited(0.0, at_least=0, at_most=1e6)
+    timed_preprocessing: bool = False
 
 
 @dataclass(frozen=True)
@@ -344,6 +345,15 @@ class Audit:
 
 
 @dataclass(frozen=True)
+class Power:
+    """Group ``power``: whose counters say what energy a run takes, see docs/energy.md."""
+
+    kind: str = limited(choices=("none", "rapl", "nvml"))
+    idle_s: float = limited(3.0, at_least=0, at_most=600)
+    root: str = "/sys/class/powercap"
+
+
+@dataclass(frozen=True)
 class Tracking:
     """Group ``tracking``: where runs are logged besides their own folder."""
 
@@ -368,4 +378,5 @@ class Config:
     search: Search
     plan: Plan
     audit: Audit
+    power: Power
     tracking: Tracking

@@ -190,13 +190,13 @@ def _failed(record: Record, speed: Speed) -> int:
 
 
 def _conclude(record: Record, tracker: Tracker, reporter: Reporter) -> None:
-    from engine.report.html import write_report
+    from engine.report.files import write_reports
     from engine.report.summary import show, summary
 
     report = None
     if record.data["config"]["report"]:
         try:
-            report = write_report(record.data, record.folder)
+            report = write_reports(record.data, record.folder)
         except Exception as error:  # the result is in the record: a page must not lose it
             reporter.warn(f"no report was written ({type(error).__name__}: {error})")
     where = tracker.log(record.data, record.folder)

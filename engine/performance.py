@@ -18,6 +18,7 @@ from engine.peak import (
     unloaded_latency_ms,
 )
 from engine.plan import bound_ms, full_settings, interval_ms, run_count, searches_streams
+from engine.preprocessing import put_preprocessed
 from engine.record import Record
 from engine.repeats import Repeats
 from engine.resume import Kept, kept_probes
@@ -48,12 +49,26 @@ class Speed:
 def measure(benchmark: Benchmark, record: Record, follow: Follow, say: Say) -> Speed:
     """Run the performance part and put it into ``record``."""
 
+    put_idle_power(benchmark, record, say)
     part = part_of(benchmark, record, follow, say)
     try:
-        return part.measure()
+        speed = part.measure()
     except RunFailed as failure:
         record.performance(failure.log, judge(failure.log))
         return Speed(failure.log.ending, False, None)
+    if not benchmark.config.scenario.timed_preprocessing or speed.ending is not Ending.COMPLETE:
+        return speed
+    beside = put_preprocessed(benchmark, record, follow)
+    interrupted = beside is not None and beside.ending is Ending.INTERRUPTED
+    return dataclasses.replace(speed, ending=Ending.INTERRUPTED) if interrupted else speed
+
+
+def put_idle_power(benchmark: Benchmark, record: Record, say: Say) -> None:
+    """Measure what the devices take while the system is loaded and asked for nothing."""
+    seconds = benchmark.config.power.idle_s
+    if benchmark.meter is not None and seconds:
+        say(f"measuring the idle power for {seconds:g} s")
+        record.data["idle_power_w"] = benchmark.meter.over(seconds).average_power_w
 
 
 def part_of(benchmark: Benchmark, record: Record, follow: Follow, say: Say) -> Part:
@@ -61,7 +76,7 @@ def part_of(benchmark: Benchmark, record: Record, follow: Follow, say: Say) -> P
     library = WarmLibrary(benchmark.library)
 
     def go(settings: Settings, name: str, watch: Watch | None) -> RunLog:
-        return run(settings, library, benchmark.sut, follow(name, watch))
+        return run(settings, library, benchmark.sut, follow(name, watch), benchmark.meter)
 
     return Part(benchmark, record, say, go)
 

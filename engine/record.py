@@ -17,6 +17,7 @@ import numpy as np
 
 import engine
 from engine.config import Config
+from engine.power import Energy
 from loadgen import Constraint, Ending, Metric, RunLog, Verdict
 from loadgen.files import atomically
 from loadgen.official import write_logs
@@ -55,6 +56,8 @@ class Record:
             "dataset": None,
             "sut": None,
             "system": None,
+            "idle_power_w": None,
+            "preprocessing": None,
             "performance": None,
             "search": None,
             "tuning": None,
@@ -148,7 +151,23 @@ def run_section(log: RunLog, verdict: Verdict) -> Json:
         "ending": str(log.ending),
         "started_at": log.started_at,
         "error": log.error,
+        **energy_section(log),
     }
+
+
+def energy_section(log: RunLog) -> Json:
+    """The energy of a run that was metered, and its share of each answered query and sample."""
+    energy = log.metered
+    if not isinstance(energy, Energy):
+        return {}
+    answered = {"query": len(log.latency_ns), "sample": int(log.done.sum())}
+    shares = {
+        f"energy_per_{each}_j": energy.energy_j / count
+        if energy.energy_j is not None and count
+        else None
+        for each, count in answered.items()
+    }
+    return {"energy": {**dataclasses.asdict(energy), **shares}}
 
 
 def write_arrays(path: Path, log: RunLog) -> None:

@@ -38,9 +38,8 @@ class SweepSummary(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the comparison and write summary.csv into the sweep folder."""
         from engine.app import count
+        from engine.report.files import write_rows
         from engine.report.summary import comparison, show
-        from loadgen.files import atomically
-        from multirun.summary import as_csv, rows
 
         folder = Path(config.hydra.sweep.dir)
         count(exit_codes(folder))
@@ -48,9 +47,7 @@ class SweepSummary(Callback):
         if not records:
             return
         show(comparison(records))
-        with atomically(folder / "summary.csv") as file:
-            file.write(as_csv(rows(records)).encode())
-        print(f"summary: {folder / 'summary.csv'}")
+        print(f"summary: {write_rows(records, folder)}")
         if all(record["config"]["report"] for record in records):
             from engine.report.sweep import write_sweep_report
 

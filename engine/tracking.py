@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from engine.config import Config
 from engine.record import FILE, LOG_FILE, Json, without_secret
-from engine.report import html
+from engine.report import files, html
 from engine.report.plots import latency_plot, search_plot
 
 DEFAULT_STORE = Path("runs/mlflow.db")
@@ -102,7 +102,7 @@ class MlflowTracker:
         for figure, draw in (("latency_cdf.png", latency_plot), ("search.png", search_plot)):
             if (picture := draw(record)) is not None:
                 client.log_figure(run_id, picture, figure)
-        for file in (FILE, LOG_FILE, html.FILE):
+        for file in (FILE, LOG_FILE, html.FILE, files.MARKDOWN):
             if (folder / file).is_file():
                 client.log_artifact(run_id, str(folder / file))
         client.log_dict(run_id, record["config"], "config.yaml")
@@ -167,6 +167,16 @@ def metrics_of(record: Json) -> dict[str, float]:
             figures[name] = statistics.get(name)
         for name, value in statistics.get("wake_late_us", {}).items():
             figures[f"wake_late_{name}_us"] = value
+    if energy := (record["performance"] or {}).get("energy"):
+        names = ("energy_j", "energy_per_query_j", "energy_per_sample_j")
+        for name in (*names, "average_power_w", "peak_power_w"):
+            figures[name] = energy[name]
+        figures["idle_power_w"] = record.get("idle_power_w")
+    if beside := record.get("preprocessing"):
+        for name, value in beside["statistics"]["latency_ms"].items():
+            figures[f"preprocessed_latency_{name}_ms"] = value
+        per_s = beside["statistics"]["completed_samples_per_s"]
+        figures["preprocessed_completed_samples_per_s"] = per_s
     if search := record["search"]:
         figures["peak_qps"] = search.get("best_qps")
         figures["peak_streams"] = search.get("best_streams")

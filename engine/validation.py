@@ -33,6 +33,7 @@ GROUPS: dict[str, dict[str, type]] = {
     "search": {"": schema.Search},
     "plan": {"": schema.Plan},
     "audit": {"": schema.Audit},
+    "power": {"": schema.Power},
     "tracking": {"": schema.Tracking},
 }
 

@@ -10,6 +10,7 @@ or tracking, and can be used alone:
 from loadgen._queries import Batch, Queries
 from loadgen.constraint import Constraint
 from loadgen.log import Ending, RunLog
+from loadgen.meter import Meter
 from loadgen.progress import Progress, Watch
 from loadgen.runner import run
 from loadgen.samples import LoadedSet, SampleLibrary
@@ -27,6 +28,7 @@ __all__ = (
     "Issue",
     "JointVerdict",
     "LoadedSet",
+    "Meter",
     "Metric",
     "Mode",
     "Progress",

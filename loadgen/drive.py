@@ -14,6 +14,7 @@ from typing import cast
 
 from loadgen._queries import Queries, start_together
 from loadgen.log import Ending
+from loadgen.meter import Meter
 from loadgen.progress import Watch, progress_of
 from loadgen.sut import SimulatedSystem, SystemUnderTest
 
@@ -35,6 +36,8 @@ class Drive:
     sut: SystemUnderTest | SimulatedSystem
     watch: Watch | None = None
     ending: Ending | None = None
+    meter: Meter | None = None
+    metered: object | None = None
     started_at: str = field(default_factory=_now)
     _answered: int = -1
     _since: float = 0.0
@@ -84,8 +87,10 @@ def drive(drives: Sequence[Drive]) -> None:
             _simulate(drives)
         elif able:
             with frozen_heap():
-                if _started(drives):
-                    _watch(drives)
+                if _ready(drives):
+                    with metering(drives):
+                        _start(drives)
+                        _watch(drives)
     except KeyboardInterrupt:
         for one in drives:
             one.ending = one.ending or Ending.INTERRUPTED
@@ -115,18 +120,35 @@ def _serve(one: Drive, worker: int) -> None:
             one.queries.abort(f"{one.sut.name}: serve returned before the run was over")
 
 
-def _started(drives: Sequence[Drive]) -> bool:
-    """Start the clocks once every worker waits for a query; whether all came."""
+def _ready(drives: Sequence[Drive]) -> bool:
+    """Wait until every worker waits for a query; whether all came."""
     deadline = time.monotonic() + START_TIMEOUT_S
     for one in drives:
         if not one.queries.ready(one.sut.workers, deadline - time.monotonic()):
             missing = f"{one.sut.name}: no worker took a query within {START_TIMEOUT_S} s"
             one.end(Ending.SUT_ERROR, missing)
             return False
+    return True
+
+
+def _start(drives: Sequence[Drive]) -> None:
     for one in drives:
         one.started_at = _now()
     start_together(one.queries for one in drives)
-    return True
+
+
+@contextlib.contextmanager
+def metering(drives: Sequence[Drive]) -> Iterator[None]:
+    """Measure beside the timed part what its meters measure."""
+    for one in drives:
+        if one.meter:
+            one.meter.start()
+    try:
+        yield
+    finally:
+        for one in drives:
+            if one.meter:
+                one.metered = one.meter.stop()
 
 
 def _watch(drives: Sequence[Drive]) -> None:

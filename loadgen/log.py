@@ -37,6 +37,7 @@ class RunLog:
     came, how many there were (0: not told) and, as ``responses``, the first; None without tokens.
     ``repeated``, ``unknown``, ``after_end``: answers that no open sample was waiting for.
     ``warmup``: the record of the warm-up before it, None without; no figure counts it.
+    ``metered``: what a ``loadgen.meter.Meter`` measured beside the timed part, None without.
     """
 
     settings: Settings
@@ -56,6 +57,7 @@ class RunLog:
     token_count: NDArray[np.int32] | None = None
     first_tokens: list[NDArray[np.generic] | None] | None = None
     warmup: RunLog | None = None
+    metered: object | None = None
 
     @property
     def done(self) -> NDArray[np.bool_]:

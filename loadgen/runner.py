@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from loadgen._traffic import generate, loaded_sets
 from loadgen.drive import Drive, drive
 from loadgen.log import Ending, RunLog, joined
+from loadgen.meter import Meter
 from loadgen.progress import Watch
 from loadgen.queries import queries_for
 from loadgen.samples import SampleLibrary
@@ -31,6 +32,7 @@ class Job:
     library: SampleLibrary
     sut: SystemUnderTest | SimulatedSystem
     watch: Watch | None = None
+    meter: Meter | None = None
 
 
 def run(
@@ -38,16 +40,18 @@ def run(
     library: SampleLibrary,
     sut: SystemUnderTest | SimulatedSystem,
     watch: Watch | None = None,
+    meter: Meter | None = None,
 ) -> RunLog:
     """Drive ``sut`` with the traffic that ``settings`` describe and record what it did.
 
     Blocks until every query is answered, the system fails or falls silent, ``watch`` returns
-    True, or Ctrl-C; each of them ends in a log, which says so. Raises only what ``library``
-    raises before the start.
+    True, or Ctrl-C; each of them ends in a log, which says so. ``meter`` measures beside the
+    timed part of a performance run of a real system. Raises only what ``library`` raises before
+    the start.
     """
     logs = []
     for indices in loaded_sets(settings, library.total_count, library.performance_count):
-        (log,) = run_jobs([Job(settings, indices, library, sut, watch)])
+        (log,) = run_jobs([Job(settings, indices, library, sut, watch, meter)])
         logs.append(log)
         if settings.mode is Mode.PERFORMANCE or log.ending is not Ending.COMPLETE:
             break
@@ -57,7 +61,12 @@ def run(
 def run_jobs(jobs: Sequence[Job]) -> list[RunLog]:
     """Load for all the jobs, drive them from one instant on, unload; a log for each."""
     drives = [
-        Drive(queries_for(job.settings, generate(job.settings, job.indices)), job.sut, job.watch)
+        Drive(
+            queries_for(job.settings, generate(job.settings, job.indices)),
+            job.sut,
+            job.watch,
+            meter=job.meter,
+        )
         for job in jobs
     ]
     with contextlib.ExitStack() as loaded:
@@ -104,4 +113,5 @@ def _log(one: Drive, warmup: Drive | None = None) -> RunLog:
         after_end=counts["after_end"],
         error=queries.first_error,
         warmup=None if warmup is None else _log(warmup),
+        metered=one.metered,
     )

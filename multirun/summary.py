@@ -22,7 +22,10 @@ def _row(record: dict[str, Any]) -> Row:
     metric = performance.get("metric") or {}
     latency = statistics.get("latency_ms", {})
     quality = (record["accuracy"] or {}).get("quality") or {}
+    energy = performance.get("energy") or {}
     search = record["search"] or {}
+    asked = performance.get("constraints", [])
+    missed = [row["name"] for row in asked if not row["passed"]]
     return {
         "model": config["model"]["name"],
         "scenario": config["scenario"]["name"],
@@ -37,8 +40,11 @@ def _row(record: dict[str, Any]) -> Row:
         "latency_p90_ms": latency.get("p90"),
         "latency_p99_ms": latency.get("p99"),
         "completed_samples_per_s": statistics.get("completed_samples_per_s"),
+        "energy_per_sample_j": energy.get("energy_per_sample_j"),
+        "average_power_w": energy.get("average_power_w"),
         "quality_metric": quality.get("metric"),
         "quality": quality.get("value"),
+        "missed": "; ".join(missed),
         "message": record["message"],
     }
 

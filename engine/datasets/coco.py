@@ -46,9 +46,11 @@ def open_library(
     home = folder / IMAGES if (folder / IMAGES).is_dir() else folder
     files, size = [home / row["file_name"] for row in images], preprocessing.size
     key = key_of("coco", pillow_version, size, [photographs.identity(f) for f in files[:count]])
-    array, digest = pixels.cached(
-        cache, key, count, size, lambda i: decode(files[i], size, _shape(images[i])), progress
-    )
+
+    def image(i: int) -> NDArray[np.uint8]:
+        return decode(files[i], size, _shape(images[i]))
+
+    array, digest = pixels.cached(cache, key, count, size, image, progress)
     performance_count = dataset.performance_sample_count or pixels.PERFORMANCE_COUNT
     return Library(
         name=dataset.name,
@@ -61,6 +63,7 @@ def open_library(
         calibration_pixels=lambda n: photographs.calibration(
             folder, _listed(folder, home), files[count:], n, lambda path: decode(path, size)
         ),
+        image=image,
     )
 
 

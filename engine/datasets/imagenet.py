@@ -49,9 +49,11 @@ def open_library(
     key = key_of(
         "imagenet", pillow_version, p.size, p.resize, [photographs.identity(f) for f in files]
     )
-    array, digest = pixels.cached(
-        cache, key, count, p.size, lambda i: decode(files[i], p.resize, p.size), progress
-    )
+
+    def image(i: int) -> NDArray[np.uint8]:
+        return decode(files[i], p.resize, p.size)
+
+    array, digest = pixels.cached(cache, key, count, p.size, image, progress)
     performance_count = dataset.performance_sample_count or pixels.PERFORMANCE_COUNT
     return Library(
         name=dataset.name,
@@ -62,6 +64,7 @@ def open_library(
         pixels_sha256=digest,
         preprocessing=preprocessing,
         calibration_pixels=lambda n: _calibration(folder, entries[count:], n, p),
+        image=image,
     )
 
 

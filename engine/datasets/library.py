@@ -27,6 +27,7 @@ class Library:
     images in the order of the samples. ``pixels``: uint8 [total_count, size, size, 3], RGB,
     usually memory-mapped; its content is identified by ``pixels_sha256``.
     ``calibration_pixels(count)``: uint8 [count, size, size, 3] that are not among the samples.
+    ``image(i)``: image i from its file as ``pixels`` holds it, None where there is no file.
     Where the truth is objects, the number of the image is a second input of the network.
     """
 
@@ -38,6 +39,7 @@ class Library:
     pixels_sha256: str
     preprocessing: Preprocessing
     calibration_pixels: Callable[[int], Pixels]
+    image: Callable[[int], Pixels] | None = None
 
     @property
     def total_count(self) -> int:
@@ -61,6 +63,19 @@ class Library:
         indices = np.asarray(indices, np.int64)
         return LoadedSet(indices, self._inputs((self.pixels[i] for i in indices), indices))
 
+    @property
+    def steps(self) -> str:
+        """What ``fresh`` does."""
+        if self.image is None:
+            return "normalise; the pictures are drawn, there is no file to decode"
+        crop = "" if isinstance(self.truth, Mapping) else ", crop"
+        return f"read, decode, resize{crop} and normalise"
+
+    def fresh(self, indices: NDArray[np.int32]) -> tuple[NDArray[np.float32], ...]:
+        """What ``load`` gives for ``indices``, from the files instead of the decoded pixels."""
+        image = self.pixels.__getitem__ if self.image is None else self.image
+        return self._inputs((image(int(i)) for i in indices), indices)
+
     def unload(self, indices: Sequence[int] | NDArray[np.int64]) -> None:
         """Nothing to do: the arrays go with the LoadedSet that holds them."""
 
@@ -76,7 +91,7 @@ class Library:
         return self._inputs(self.calibration_pixels(count), np.arange(count))
 
     def _inputs(
-        self, images: Iterable[Pixels], numbers: NDArray[np.int64]
+        self, images: Iterable[Pixels], numbers: NDArray[np.int64] | NDArray[np.int32]
     ) -> tuple[NDArray[np.float32], ...]:
         inputs = normalise(images, len(numbers), self.preprocessing)
         return (

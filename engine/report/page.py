@@ -25,9 +25,9 @@ h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.05rem; margin: 2.2rem 0 .6
 .VALID, .met { background: var(--good) } .INVALID, .FAILED, .MISSED { background: var(--bad) }
 .soft { color: var(--soft) } .note { border-left: 3px solid #c08a1e; padding: .2rem .8rem }
 table { border-collapse: collapse; width: 100%; font-size: .9rem }
-th { text-align: left; color: var(--soft); font-weight: 500 }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top;
   overflow-wrap: anywhere }
+th { text-align: left; color: var(--soft); font-weight: 500; overflow-wrap: normal }
 td:first-child, th:first-child { overflow-wrap: normal; white-space: nowrap }
 td.mark { white-space: nowrap } td .badge { font-size: .78rem; padding: 0 .5rem }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 1rem }

@@ -132,6 +132,10 @@ def _figures(record: dict[str, Any], performance: dict[str, Any]) -> RenderableT
         if late := statistics["wake_late_us"]:
             row = f"p50 {late['p50']:.1f}, p99 {late['p99']:.1f}, max {late['max']:.1f}"
             table.add_row("generator late (us)", row)
+    if text := energy_text(record):
+        table.add_row("energy", text)
+    if text := preprocessing_text(record):
+        table.add_row("preprocessing timed", text)
     if search := record["search"]:
         facts = []
         if "unloaded_ms" in search:
@@ -147,6 +151,44 @@ def _figures(record: dict[str, Any], performance: dict[str, Any]) -> RenderableT
             facts.append(search["reason"])
         table.add_row("search", "; ".join(facts))
     return table
+
+
+def preprocessing_text(record: dict[str, Any]) -> str:
+    """How the same run went with preprocessing in the timed part, empty without such a run."""
+    if not (beside := record.get("preprocessing")):
+        return ""
+    statistics = beside["statistics"]
+    latency = [
+        f"{name} {statistics['latency_ms'][name]:.3f} ms"
+        for name in ("p50", "p99")
+        if name in statistics["latency_ms"]
+    ]
+    missed = [row["name"] for row in beside["constraints"] if not row["passed"]]
+    facts = (*latency, f"{_number(statistics['completed_samples_per_s'])} samples/s completed")
+    met = f"missed: {', '.join(missed)}" if missed else "every constraint met"
+    return f"{', '.join(facts)}; {met} ({beside['steps']}; beside the result, not in it)"
+
+
+def energy_text(record: dict[str, Any]) -> str:
+    """What a run's devices took, empty where it was not measured; always called an estimate."""
+    energy = (record["performance"] or {}).get("energy")
+    if not energy:
+        return ""
+    if energy["error"]:
+        return f"not known: {energy['source']} could not be read ({energy['error']})"
+    shares = (
+        f"{energy[f'energy_per_{each}_j']:.4g} J per {each}"
+        for each in ("query", "sample")
+        if energy[f"energy_per_{each}_j"] is not None
+    )
+    powers = {
+        "average": energy["average_power_w"],
+        "peak": energy["peak_power_w"],
+        "idle": record.get("idle_power_w"),
+    }
+    watts = (f"{name} {value:.4g} W" for name, value in powers.items() if value is not None)
+    facts = (*shares, *watts, f"{energy['energy_j']:.4g} J in {energy['duration_s']:.2f} s")
+    return f"{', '.join(facts)}; estimated by {energy['source']}, not wall power"
 
 
 def _interval(performance: dict[str, Any]) -> str:

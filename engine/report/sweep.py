@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from engine.report import html, page
+from engine.report import html, markdown, page
+from engine.report.files import MARKDOWN
 from engine.report.plots import BOUND, PASSED, canvas
 from engine.report.summary import metric_text, names_of, quality_text
 from loadgen.files import atomically
@@ -20,9 +21,17 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+HEADER = ("model", "scenario", "system", "precision", "result", "quality", "", "why not")
+NO_TOTAL = "Results of different models or scenarios have no common figure; there is no total."
+
 
 def write_sweep_report(records: Sequence[Json], folders: Sequence[Path], root: Path) -> Path:
-    """Write the report of the records, whose runs lie in ``folders``, into ``root``."""
+    """Write the report of the records, whose runs lie in ``folders``, into ``root``.
+
+    It is written as Markdown too; the path is the page's. Raises OSError.
+    """
+    with atomically(root / MARKDOWN) as file:
+        file.write(sweep_text(records, folders, root).encode())
     with atomically(root / html.FILE) as file:
         file.write(sweep_page(records, folders, root).encode())
     return root / html.FILE
@@ -33,13 +42,30 @@ def sweep_page(records: Sequence[Json], folders: Sequence[Path], root: Path) -> 
     return page.page(f"Sweep of {len(records)} runs", _parts(records, folders, root))
 
 
+def sweep_text(records: Sequence[Json], folders: Sequence[Path], root: Path) -> str:
+    """The same as Markdown, without pictures."""
+    links = (
+        f"* [{markdown.plain(' · '.join(names_of(record)))}]"
+        f"({_target(folder / MARKDOWN, root)}) {markdown.plain(metric_text(record))}"
+        for record, folder in zip(records, folders, strict=True)
+    )
+    return markdown.joined(
+        (
+            f"# Sweep of {len(records)} runs",
+            markdown.paragraph(NO_TOTAL),
+            markdown.table(HEADER, map(_row, records)),
+            markdown.heading("Reports of the runs"),
+            "\n".join(links),
+            markdown.heading("Run it again"),
+            markdown.code("\n".join(record["command"] for record in records)),
+        )
+    )
+
+
 def _parts(records: Sequence[Json], folders: Sequence[Path], root: Path) -> Iterator[str]:
     yield f"<h1>Sweep of {len(records)} runs</h1>"
-    text = "Results of different models or scenarios have no common figure; there is no total."
-    yield page.paragraph(text, "soft")
-    header = ("model", "scenario", "system", "precision", "result", "quality", "", "why not")
-    table = page.table(header, map(_row, records))
-    yield table
+    yield page.paragraph(NO_TOTAL, "soft")
+    yield page.table(HEADER, map(_row, records))
     yield page.heading("Reports of the runs")
     links = (_link(record, folder, root) for record, folder in zip(records, folders, strict=True))
     yield f"<ul>{''.join(links)}</ul>"
@@ -63,9 +89,13 @@ def _row(record: Json) -> tuple[str, ...]:
 
 
 def _link(record: Json, folder: Path, root: Path) -> str:
-    target = quote(Path(os.path.relpath(folder / html.FILE, root)).as_posix())
+    target = _target(folder / html.FILE, root)
     name = escape(" · ".join(names_of(record)))
     return f'<li><a href="{target}">{name}</a> {escape(metric_text(record))}</li>'
+
+
+def _target(file: Path, root: Path) -> str:
+    return quote(Path(os.path.relpath(file, root)).as_posix())
 
 
 def result_plots(records: Sequence[Json]) -> Iterator[tuple[str, Figure]]:

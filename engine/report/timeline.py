@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from engine.report.plots import BOUND, FAILED, PASSED, canvas, plain_numbers
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # More points than this are drawn as percentiles of so many stretches of time.
@@ -81,7 +82,7 @@ def latency_timeline_plot(timeline: Timeline, record: dict[str, Any]) -> Figure 
     plain_numbers(axes.yaxis)
     axes.set_xlabel("scheduled time (s after the start)")
     axes.set_ylabel("latency (ms)")
-    axes.legend(frameon=False, ncols=3, fontsize=8)
+    _legend_above(axes)
     return figure
 
 
@@ -100,6 +101,8 @@ def _rate_plot(timeline: Timeline) -> Figure | None:
 
 def batch_plot(timeline: Timeline) -> Figure | None:
     """Batch sizes over the time at which they were taken; None where all have one sample."""
+    from matplotlib.ticker import MaxNLocator
+
     taken_ns, sizes = timeline.batches
     if len(sizes) == 0 or sizes.max() == 1:
         return None
@@ -111,11 +114,17 @@ def batch_plot(timeline: Timeline) -> Figure | None:
         for percent, colour in ((50, PASSED), (100, BOUND)):
             name = "max" if percent == 100 else "median"
             axes.plot(*_percentile(at_s, sizes, percent), color=colour, lw=1, label=name)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * float(sizes.max()))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("time at which the batch was taken (s)")
     axes.set_ylabel("samples in a batch")
-    axes.legend(frameon=False, fontsize=8)
+    _legend_above(axes)
     return figure
+
+
+def _legend_above(axes: Axes) -> None:
+    """A legend that hides no point: there may be one anywhere."""
+    axes.legend(frameon=False, ncols=5, fontsize=9, loc="lower right", bbox_to_anchor=(1, 1))
 
 
 def _percentile(

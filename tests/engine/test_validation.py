@@ -11,7 +11,17 @@ from engine.errors import ConfigError
 from engine.paths import conf_dir
 from engine.validation import validate
 
-GROUPS = ("model", "dataset", "scenario", "sut", "precision", "rules", "search", "tracking")
+GROUPS = (
+    "model",
+    "dataset",
+    "scenario",
+    "sut",
+    "precision",
+    "rules",
+    "search",
+    "power",
+    "tracking",
+)
 CHOICES = [
     (group, file.stem) for group in GROUPS for file in sorted((conf_dir() / group).glob("*.yaml"))
 ]
@@ -77,6 +87,8 @@ def test_a_scenario_brings_its_search():
         ("model.preprocessing.mean=[1.0]", ["mean=[1.0]", "3 items"]),
         ("cache_dir=${nowhere}", ["cannot be resolved", "nowhere"]),
         ("cache_dir=[1]", ["cache_dir"]),
+        ("power.kind=watts", ["power.kind=watts", "none, rapl, nvml"]),
+        ("power.idle_s=-1", ["power.idle_s=-1", "at least 0"]),
     ],
 )
 def test_a_mistake_is_named(override, words):

@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from engine.report.html import limits, run_page, write_report
+from engine.report.content import limits
+from engine.report.html import run_page, write_report
 from engine.report.timeline import batch_plot, latency_timeline_plot, read_timeline
 
 SIMULATED = ("sut=simulated", "tracking=none", "scenario.min_duration_s=5", "report=true")
