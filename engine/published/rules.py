@@ -7,10 +7,11 @@ from dataclasses import replace
 from functools import cache
 
 from engine.config import Rules, ScenarioRules
+from engine.editions import shipped_editions
 from engine.published.accuracy import required_quality
 from engine.published.entry import Entry
 from engine.published.logs import Facts
-from engine.published.recompute import duration_ms, number, query_count
+from engine.published.recompute import duration_ms, major, number, query_count
 from engine.validation import shipped_rules
 
 SEEDS = {
@@ -20,9 +21,16 @@ SEEDS = {
 }
 
 
-def edition_of(major: int) -> str:
-    """The round of a load generator, by its major version; empty where no edition is known."""
-    return {0: "v0_5", 1: "v1_0", 4: "v4_0"}.get(major, "")
+def edition_of(facts: Facts) -> str:
+    """The round of a run, by its seeds or its load generator; empty where no edition is known."""
+    for rules in shipped_editions():
+        if not _foreign_seeds(rules, facts):
+            return rules.name
+    return {0: "v0_5", 1: "v1_0", 4: "v4_0"}.get(major(facts), "")
+
+
+def _foreign_seeds(rules: Rules, facts: Facts) -> list[str]:
+    return [name for name, key in SEEDS.items() if facts.get(key) != getattr(rules.seeds, name)]
 
 
 @cache
@@ -68,8 +76,7 @@ def _of_run(rules: Rules, entry: Entry, facts: Facts) -> Iterator[str]:
     )
     if loaded is not None and loaded < least:
         yield f"{loaded:,.0f} samples were loaded, at least {least:,} are asked for"
-    wrong = [name for name, key in SEEDS.items() if facts.get(key) != getattr(rules.seeds, name)]
-    if wrong:
+    if wrong := _foreign_seeds(rules, facts):
         yield f"seeds are not the round's: {', '.join(wrong)}"
 
 

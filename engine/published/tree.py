@@ -12,7 +12,7 @@ from typing import Any
 from engine.published import accuracy
 from engine.published.entry import MODELS, SCENARIOS, Entry, Finding, Run
 from engine.published.logs import Facts, Log, Unreadable, read_detail, read_summary, text_of
-from engine.published.recompute import Metric, checks, major, metric
+from engine.published.recompute import Metric, checks, metric
 from engine.published.rules import edition_of, rule_breaks
 
 SUMMARY, DETAIL = "mlperf_log_summary.txt", "mlperf_log_detail.txt"
@@ -110,7 +110,7 @@ def _entry(reading: Reading, division: str, folder: Path, runs: list[Run], scena
         system=system.name,
         model=MODELS.get(model.name, model.name.replace("-", "_")),
         scenario=scenario,
-        round=edition_of(major(runs[0].log.facts)),
+        round=edition_of(runs[0].log.facts),
         metric="",
         value=0.0,
         unit="",
