@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from engine.fields import limited
+from engine.submission.config import Submission as Submission
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
-MODES = ("performance", "accuracy", "both", "profile", "plan")
+MODES = ("performance", "accuracy", "both", "profile", "plan", "submit", "check")
 TASKS = ("image_classification", "object_detection", "translation")
 NETWORKS = (
     "mobilenet_v1",
@@ -340,6 +341,7 @@ class Config:
     """One benchmark, fully described."""
 
     mode: str
+    path: str | None
     cache_dir: str | None
     report: bool
     model: Model
@@ -350,4 +352,15 @@ class Config:
     rules: Rules
     search: Search
     plan: Plan
+    submission: Submission
     tracking: Tracking
+
+    @property
+    def measures_speed(self) -> bool:
+        """Whether the benchmark has a performance part."""
+        return self.mode in ("performance", "both", "submit")
+
+    @property
+    def measures_quality(self) -> bool:
+        """Whether the benchmark has an accuracy part."""
+        return self.mode in ("accuracy", "both", "submit")
