@@ -40,6 +40,10 @@ def run_job(composed: DictConfig) -> int:
 
     try:
         config = validate(composed)
+        if config.mode == "check":
+            from engine.check.command import check
+
+            return check(config)
     except TailboundError as error:
         return _complain(error)
     hydra = HydraConfig.get()
@@ -146,7 +150,8 @@ def _submit(config: Config, record: Record, speed: Speed, reporter: Reporter) ->
     """Add the finished benchmark to the tree; 0, or an exit code where that cannot be done."""
     from engine.submission.write import add
 
-    if not speed.valid:
+    closed = config.submission.division == "closed"
+    if not speed.valid or (closed and record.data["verdict"] != "VALID"):
         reporter.say("the result is INVALID: it was not added to the submission")
         return VALID
     try:
