@@ -71,7 +71,7 @@ class _Times:
     """Times of a run's queries and samples in ns, from run_log.npz."""
 
     def __init__(self, path: Path) -> None:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             sizes = [info.file_size for info in arrays.zip.infolist()]
             if sum(sizes) > MOST_BYTES:
                 raise ValueError(f"unpacks to {sum(sizes):,} bytes")
