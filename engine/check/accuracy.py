@@ -18,7 +18,13 @@ Said = Iterator[tuple[Path, str, str]]
 
 HASH = re.compile(r"^hash=([0-9a-f]{64})\s*$", re.MULTILINE)
 # Samples of the data sets, by our model names.
-SAMPLES = {"resnet50": 50_000, "retinanet": 24_781, "bert": 10_833, "unet3d": 43}
+SAMPLES = {
+    "resnet50": 50_000,
+    "mobilenet": 50_000,
+    "retinanet": 24_781,
+    "bert": 10_833,
+    "unet3d": 43,
+}
 
 
 def accuracy_findings(result: Path, entry: Entry, performance: Facts) -> Said:

@@ -11,6 +11,7 @@ from engine.check.audits import audit_findings
 from engine.check.own import own_findings
 from engine.check.papers import paper_findings
 from engine.check.runs import run_findings
+from engine.check.scenarios import missing_scenarios
 from engine.check.walk import unsafe
 from engine.published.entry import Entry, Finding
 from engine.published.logs import Facts
@@ -41,6 +42,7 @@ def check_tree(root: Path, edition: str = "") -> Checked:
         except Exception as error:  # of files that nobody thought of: the others are checked
             what = f"could not be checked: {type(error).__name__}: {error}"
             findings.append(Finding(entry.path, "file", what))
+    findings += missing_scenarios(reading.entries)
     return Checked(len(reading.entries), tuple(findings))
 
 

@@ -84,6 +84,10 @@ SUBMISSION = {
     "system.host_networking_topology": "N/A",
     "system.cooling": "air",
 }
+GOOD = {
+    "open": ["offline", "server"],
+    "closed": ["offline", "single_stream", "multi_stream"],
+}
 SUBMITTING = [f"submission.{key}={value}" for key, value in SUBMISSION.items()]
 
 
@@ -133,7 +137,7 @@ def submitted(root, scenario, division, library, answering):
 def good_trees(tmp_path_factory, library_of, scripted_sut):
     """A tree for each division, in which nothing is wrong."""
     made = {}
-    for division, scenarios in {"open": ["offline", "server"], "closed": ["offline"]}.items():
+    for division, scenarios in GOOD.items():
         made[division] = tmp_path_factory.mktemp(division) / "tree"
         for scenario in scenarios:
             library, answering = library_of(50_000, 1024), scripted_sut(max_batch=10_000)

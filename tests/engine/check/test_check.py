@@ -54,7 +54,7 @@ def edit(file, **values):
 @pytest.mark.parametrize("division", ["open", "closed"])
 def test_a_good_tree_has_no_findings(good_trees, division):
     checked = check_tree(good_trees[division])
-    assert checked.results == {"open": 2, "closed": 1}[division]
+    assert checked.results == {"open": 2, "closed": 3}[division]
     assert list(sentences(checked.findings)) == []
 
 
@@ -246,6 +246,48 @@ def test_an_audit_that_failed_or_ran_faster_is_found(tree):
     assert "TEST01/verify_accuracy.txt: does not say TEST PASS" in found
     assert "TEST01/performance/run_1: its run is INVALID" in found
     assert "TEST04/performance/run_1: is 100% faster than the result, at most 10% is" in found
+
+
+def test_a_closed_system_needs_all_its_scenarios(tree):
+    root, division = tree("closed")
+    shutil.rmtree(division / "Us/results/box/resnet50/MultiStream")
+    assert said(root) == [
+        "closed/Us/results/box/resnet50: a closed system (edge) also needs multi_stream. "
+        "Measure them too, or submit to the open division."
+    ]
+
+
+def test_the_layout_of_earlier_rounds_is_read(tree):
+    root, division = tree("closed")
+    without_sums(division)
+    for name in ("measurements", "compliance"):
+        shutil.copytree(division / "Us/results", division / "Us" / name)
+    (division / "Us/src").rename(division / "Us/code")
+    for result in (division / "Us/results/box/resnet50").iterdir():
+        measured = division / "Us/measurements/box/resnet50" / result.name
+        (measured / "measurements.json").rename(measured / f"box_{result.name}.json")
+        for name in ("measurements.json", "user.conf", "README.md"):
+            (result / name).unlink()
+        for name in ("TEST01", "TEST04"):
+            shutil.rmtree(result / name)
+    assert said(root) == []
+    shutil.rmtree(division / "Us/compliance/box/resnet50/Offline/TEST04")
+    assert "compliance/box/resnet50/Offline/TEST04: is missing" in "\n".join(said(root))
+
+
+def test_mobilenet_is_held_against_what_the_suite_holds_it_against(tree):
+    root, division = tree()
+    without_sums(division)
+    results = division / "Us/results/box"
+    (results / "resnet50").rename(results / "mobilenet")
+    edit(results / "mobilenet/Offline/accuracy" / DETAIL, effective_accuracy_sample_count=64)
+    edit(
+        results / "mobilenet/Server/performance/run_1" / DETAIL,
+        effective_performance_sample_count=64,
+    )
+    found = "\n".join(said(root))
+    assert "it covers 64 samples, not all 50,000" in found
+    assert "64 samples were loaded, at least 1,024" in found
 
 
 def test_the_rules_of_another_round_can_be_asked_for(good_trees):
