@@ -77,6 +77,9 @@ def test_a_scenario_brings_its_search():
         ("model.preprocessing.mean=[1.0]", ["mean=[1.0]", "3 items"]),
         ("cache_dir=${nowhere}", ["cannot be resolved", "nowhere"]),
         ("cache_dir=[1]", ["cache_dir"]),
+        ("path=[1]", ["path=[1]", "a folder or null"]),
+        ("submission.category=soon", ["submission.category=soon", "available, preview, rdi"]),
+        ("+submission.system.coling=air", ["coling is not a key of submission.system", "cooling"]),
     ],
 )
 def test_a_mistake_is_named(override, words):
