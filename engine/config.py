@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from engine.fields import limited
+from engine.submission.config import Submission as Submission
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
-MODES = ("performance", "accuracy", "both", "audit", "profile", "plan")
+MODES = ("performance", "accuracy", "both", "audit", "submit", "check", "profile", "plan")
 AUDITS = ("same_answers", "caching", "seeds", "own_data", "load_generator")
 TASKS = ("image_classification", "object_detection", "translation")
 NETWORKS = (
@@ -367,6 +368,7 @@ class Config:
     """One benchmark, fully described."""
 
     mode: str
+    path: str | None
     cache_dir: str | None
     report: bool
     model: Model
@@ -379,4 +381,21 @@ class Config:
     plan: Plan
     audit: Audit
     power: Power
+    submission: Submission
     tracking: Tracking
+
+    @property
+    def measures_speed(self) -> bool:
+        """Whether the benchmark has a performance part."""
+        return self.mode in ("performance", "both", "audit", "submit")
+
+    @property
+    def measures_quality(self) -> bool:
+        """Whether the benchmark has an accuracy part."""
+        return self.mode in ("accuracy", "both", "submit")
+
+    @property
+    def is_audited(self) -> bool:
+        """Whether the audits follow: asked for, or owed by a closed submission."""
+        closed = self.submission.division == "closed"
+        return self.mode == "audit" or (self.mode == "submit" and closed)

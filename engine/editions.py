@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
 from engine.config import Config, Rules, Scenario
 from engine.errors import ConfigError
@@ -19,11 +20,12 @@ from engine.validation import shipped_rules
 from loadgen import Constraint, RunLog, Settings, judge
 
 
-def shipped_editions() -> list[Rules]:
+@cache
+def shipped_editions() -> tuple[Rules, ...]:
     """The editions of the rules that came with this program, the oldest first."""
     names = sorted(file.stem for file in (conf_dir() / "rules").glob("*.yaml"))
     found = [rules for name in names if (rules := shipped_rules(name)) is not None]
-    return [rules for rules in found if rules.conformant]
+    return tuple(rules for rules in found if rules.conformant)
 
 
 def put_editions(record: Record, config: Config) -> None:

@@ -40,6 +40,10 @@ def run_job(composed: DictConfig) -> int:
 
     try:
         config = validate(composed)
+        if config.mode == "check":
+            from engine.check.command import check
+
+            return check(config)
     except TailboundError as error:
         return _complain(error)
     hydra = HydraConfig.get()
@@ -59,6 +63,10 @@ def benchmark(config: Config, folder: Path, command: str, deviations: Sequence[s
 
     try:
         check(config)
+        if config.mode == "submit":
+            from engine.submission.description import must_be_complete
+
+            must_be_complete(config)
     except TailboundError as error:
         return _complain(error)
     record = Record(folder, config, command)
@@ -103,39 +111,41 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
 
     parts = build(config, reporter.say)
     put_parts(record, parts)
-    if config.mode in ("accuracy", "both"):
+    if config.measures_quality:
         must_know_the_truth(parts)
     record.save()
     tracker.connect()
     if config.mode in ("profile", "plan"):
         return _plan(parts, record, reporter)
     speed = None
-    if config.search.tune.enabled and config.mode in ("performance", "both", "audit"):
+    if config.search.tune.enabled and config.measures_speed:
         from engine.tune import tuned
 
         parts = tuned(parts, record, reporter.follow, reporter.say)
         record.configured(parts.config)
         put_parts(record, parts)
-    if config.mode in ("performance", "both", "audit"):
+    if config.measures_speed:
         speed = measure(parts, record, reporter.follow, reporter.say)
         if speed.ending in BY_ENDING:
             return _failed(record, speed)
     passed = True
-    if config.mode in ("accuracy", "both"):
+    if config.measures_quality:
         passed, ending = assess(parts, record, speed, reporter.follow, reporter.say)
         if ending in BY_ENDING:
             verdict, code = BY_ENDING[ending]
             record.finish(verdict, code, record.data["message"])
             return code
-    if config.mode == "audit":
-        assert speed is not None
-        passed, ending = _audited(parts, record, speed, reporter)
+    if config.is_audited and speed is not None:
+        honest, ending = _audited(parts, record, speed, reporter)
         if ending in BY_ENDING:
             return _failed(record, Speed(ending, False, None))
+        passed = passed and honest
     put_editions(record, parts.config)
     valid = passed and (speed is None or speed.valid)
     code = VALID if valid else INVALID
     record.finish("VALID" if valid else "INVALID", code, speed.message if speed else None)
+    if config.mode == "submit" and speed is not None:
+        return _submit(parts.config, record, speed, reporter) or code
     return code
 
 
@@ -153,6 +163,21 @@ def _audited(
     except RunFailed as failure:
         record.data["performance"]["error"] = failure.log.error
         return False, failure.log.ending
+
+
+def _submit(config: Config, record: Record, speed: Speed, reporter: Reporter) -> int:
+    """Add the finished benchmark to the tree; 0, or an exit code where that cannot be done."""
+    from engine.submission.write import add
+
+    closed = config.submission.division == "closed"
+    if not speed.valid or (closed and record.data["verdict"] != "VALID"):
+        reporter.say("the result is INVALID: it was not added to the submission")
+        return VALID
+    try:
+        reporter.say(f"added to the submission: {add(config, record)}")
+    except ConfigError as error:
+        return _complain(error)
+    return VALID
 
 
 def _plan(parts: Benchmark, record: Record, reporter: Reporter) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -14,9 +15,7 @@ PACKAGES = ("numpy", "onnx", "onnxruntime", "openvino", "scipy", "hydra-core", "
 
 def describe() -> dict[str, Any]:
     """Processor, memory, system and versions; ``load_1min`` is the machine's load beforehand."""
-    from cpuinfo import get_cpu_info
-
-    cpu = get_cpu_info()
+    cpu = _processor()
     wanted = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd")
     return {
         "processor": cpu.get("brand_raw") or platform.processor() or "unknown",
@@ -33,6 +32,13 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
     }
+
+
+@cache
+def _processor() -> dict[str, Any]:
+    from cpuinfo import get_cpu_info
+
+    return dict(get_cpu_info())
 
 
 def _version(package: str) -> str | None:

@@ -35,7 +35,7 @@ def without_network(config: Config) -> System | None:
     own = config.sut
     if not isinstance(own, NullSut | SimulatedSut):
         return None
-    if config.mode in ("accuracy", "both", "audit"):
+    if config.measures_quality or config.is_audited:
         raise ConfigError(
             f"mode={config.mode} needs a system that runs a network; sut={own.name} has no "
             "answers to judge: use mode=performance, or another sut."

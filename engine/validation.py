@@ -34,6 +34,7 @@ GROUPS: dict[str, dict[str, type]] = {
     "plan": {"": schema.Plan},
     "audit": {"": schema.Audit},
     "power": {"": schema.Power},
+    "submission": {"": schema.Submission},
     "tracking": {"": schema.Tracking},
 }
 
@@ -58,13 +59,14 @@ def validate(composed: DictConfig) -> schema.Config:
         raise ConfigError(
             f"mode={mode} is not allowed: it must be one of {', '.join(schema.MODES)}."
         )
-    cache_dir = tree.get("cache_dir")
-    if cache_dir is not None and not isinstance(cache_dir, str):
-        raise ConfigError(f"cache_dir={cache_dir} is not allowed: it must be a folder or null.")
+    folders: dict[str, Any] = {key: tree.get(key) for key in ("path", "cache_dir")}
+    for key, folder in folders.items():
+        if folder is not None and not isinstance(folder, str):
+            raise ConfigError(f"{key}={folder} is not allowed: it must be a folder or null.")
     report = tree.get("report")
     if not isinstance(report, bool):
         raise ConfigError(f"report={report} is not allowed: it must be true or false.")
-    return schema.Config(mode=str(mode), cache_dir=cache_dir, report=report, **groups)
+    return schema.Config(mode=str(mode), report=report, **folders, **groups)
 
 
 def shipped_rules(name: str) -> schema.Rules | None:

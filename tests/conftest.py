@@ -110,11 +110,11 @@ def settings():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def scripted_sut():
     return ScriptedSut
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def library_of():
     return NumberLibrary

@@ -29,13 +29,13 @@ LEAST = 500
 def answers(rig: Rig) -> tuple[Finding, RunLog]:
     """Keep answers of a performance run and compare them with those of an accuracy run."""
     accuracy = _answered(rig, rig.accuracy_run())
-    seconds = rig.parts.config.audit.seconds
+    plain = rig.full_settings() if rig.is_submitted else rig.settings()
+    seconds = plain.min_duration_ms / 1000
     share = min(1.0, WANTED / max(1.0, rig.rate_qps * seconds))
-    plain = rig.settings()
     settings = replace(
         plain,
-        min_query_count=math.ceil(LEAST / plain.samples_per_query),
-        min_sample_count=LEAST,
+        min_query_count=max(plain.min_query_count, math.ceil(LEAST / plain.samples_per_query)),
+        min_sample_count=max(plain.min_sample_count, LEAST),
         accuracy_log_probability=share,
         accuracy_log_seed=rig.seed(6) % 2**32,
     )

@@ -19,7 +19,8 @@ PLACE = 3  # of the one sample, as in the official test
 def caching(rig: Rig) -> tuple[Finding, RunLog]:
     """Compare runs of samples that were never seen with runs that ask for one again and again.
 
-    Where samples differ in length, the second run asks for those of the first once more.
+    Where samples differ in length, the second run asks for those of the first once more. What is
+    submitted has a run of one sample besides, of the result's own length.
     """
     count = rig.sample_count()
     again = rig.parts.config.model.task == "translation"
@@ -53,6 +54,9 @@ def caching(rig: Rig) -> tuple[Finding, RunLog]:
     )
     if outcome is Outcome.UNDECIDED:
         sentence += ": too noisy to tell, set audit.seconds or audit.max_pairs higher"
+    if rig.is_submitted:
+        full = replace(rig.full_settings(), issue=Issue.SAME, same_index=PLACE)
+        kept.append(rig.run(full, "audit: one sample, a whole run"))
     return Finding(AUDIT, outcome, _sentence(sentence), gain.figures), kept[-1]
 
 

@@ -55,6 +55,15 @@ class Rig:
         }
         return dataclasses.replace(full, **{**short, **changes})
 
+    @property
+    def is_submitted(self) -> bool:
+        """Whether the suite's audits need a run like that of the result, of its rate and length."""
+        return self.parts.config.mode == "submit"
+
+    def full_settings(self) -> Settings:
+        """Settings of the result's own run."""
+        return full_settings(self.parts.config, self.rate_qps)
+
     def run(self, settings: Settings, name: str, library: SampleLibrary | None = None) -> RunLog:
         """One run; RunFailed if it did not come to its end."""
         made = run(settings, library or self.library, self.parts.sut, self.follow(name, None))

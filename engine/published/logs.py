@@ -115,7 +115,8 @@ def read_detail(path: Path) -> Log:
     log = _json_lines(text) if json_lines else _free_text(text)
     if "effective_scenario" not in log.facts:
         raise Unreadable("names no scenario: it is no detail log, or cut off")
-    if "power_end" not in log.facts or (json_lines and "result_validity" not in log.facts):
+    judged = json_lines and log.facts.get("effective_test_mode") != "AccuracyOnly"
+    if "power_end" not in log.facts or (judged and "result_validity" not in log.facts):
         raise Unreadable("ends before the test does: it is cut off")
     return log
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from engine.published import accuracy
 from engine.published.entry import MODELS, SCENARIOS, Entry, Finding, Run
 from engine.published.logs import Facts, Log, Unreadable, read_detail, read_summary, text_of
-from engine.published.recompute import Metric, checks, major, metric
+from engine.published.recompute import Metric, checks, metric
 from engine.published.rules import edition_of, rule_breaks
 
 SUMMARY, DETAIL = "mlperf_log_summary.txt", "mlperf_log_detail.txt"
@@ -39,24 +39,30 @@ class Reading:
         self.findings.append(Finding(str(at), kind, message))
 
 
-def read_repository(root: Path) -> Reading:
-    """Read every result under ``root``, in the order of their folders. It does not raise."""
+def read_repository(root: Path, held: Sequence[str] = ("closed",), edition: str = "") -> Reading:
+    """Read every result under ``root``, in the order of their folders. It does not raise.
+
+    Results of the divisions ``held`` are held against the rules ``edition``, or else those of
+    their round.
+    """
     reading = Reading(root)
     for division in DIVISIONS:
         for folder in _folders(root / division, depth=1):
             for scenario in _folders(folder / "results", depth=3):
                 _read_result(reading, division, scenario)
-    _hold_against_rules(reading)
+    _hold_against_rules(reading, held, edition)
     return reading
 
 
-def _hold_against_rules(reading: Reading) -> None:
-    """Say what closed results miss of the rules; one that names no round is of the others'."""
+def _hold_against_rules(reading: Reading, held: Sequence[str], edition: str) -> None:
+    """Say what results miss of the rules; one that names no round is of the others'."""
     rounds = Counter(entry.round for entry in reading.entries if entry.round)
     usual = rounds.most_common(1)[0][0] if rounds else ""
-    reading.entries = [replace(entry, round=entry.round or usual) for entry in reading.entries]
+    reading.entries = [
+        replace(entry, round=edition or entry.round or usual) for entry in reading.entries
+    ]
     for entry, facts in zip(reading.entries, reading.facts, strict=True):
-        for message in rule_breaks(entry, facts) if entry.division == "closed" else ():
+        for message in rule_breaks(entry, facts) if entry.division in held else ():
             reading.say(entry.path, "rules", message)
 
 
@@ -110,7 +116,7 @@ def _entry(reading: Reading, division: str, folder: Path, runs: list[Run], scena
         system=system.name,
         model=MODELS.get(model.name, model.name.replace("-", "_")),
         scenario=scenario,
-        round=edition_of(major(runs[0].log.facts)),
+        round=edition_of(runs[0].log.facts),
         metric="",
         value=0.0,
         unit="",

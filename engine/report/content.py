@@ -58,6 +58,7 @@ def parts(record: Json, page: Page, pictures: Iterable[str] = ()) -> Iterator[st
         yield from _preprocessing(record, page)
     yield from _search(record, page)
     yield from _accuracy(record, page)
+    yield from _audits(record, page)
     yield from _editions(record, page)
     yield page.heading("Run it again")
     yield page.code(record["command"])
@@ -192,6 +193,17 @@ def _accuracy(record: Json, page: Page) -> Iterator[str]:
         row = (quality_text(accuracy), asked, met, accuracy["quality"]["note"])
         yield page.heading("Accuracy")
         yield page.table(("measured", "required", "", "note"), [row])
+
+
+def _audits(record: Json, page: Page) -> Iterator[str]:
+    if audits := record.get("audits"):
+        yield page.heading("Audits")
+        yield page.table(
+            ("audit", "", "what it rests on"),
+            [(each["audit"], each["outcome"], each["sentence"]) for each in audits],
+        )
+        seed = record["audit_seed"]
+        yield page.paragraph(f"With audit.seed={seed} they draw the same seeds again.", "soft")
 
 
 def _editions(record: Json, page: Page) -> Iterator[str]:

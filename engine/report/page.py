@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # Nothing may be loaded from anywhere; styles and pictures are in the page.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+BADGES = ("met", "MISSED", "VALID", "INVALID", "FAILED", "PASS", "FAIL", "UNDECIDED")
 STYLE = """
 :root { --ink: #1d2430; --soft: #5a6472; --line: #dde2e8; --good: #2a7f62; --bad: #b23a48; }
 * { box-sizing: border-box }
@@ -22,7 +23,8 @@ h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.05rem; margin: 2.2rem 0 .6
 .metric { font-size: 2.2rem; font-weight: 650; margin: .3rem 0 }
 .badge { display: inline-block; padding: .1rem .7rem; border-radius: 1rem; color: #fff;
   font-size: 1rem; font-weight: 600; vertical-align: middle; background: var(--soft) }
-.VALID, .met { background: var(--good) } .INVALID, .FAILED, .MISSED { background: var(--bad) }
+.VALID, .met, .PASS { background: var(--good) }
+.INVALID, .FAILED, .MISSED, .FAIL { background: var(--bad) }
 .soft { color: var(--soft) } .note { border-left: 3px solid #c08a1e; padding: .2rem .8rem }
 table { border-collapse: collapse; width: 100%; font-size: .9rem }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top;
@@ -73,7 +75,7 @@ def code(text: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table of plain texts; a cell that says met or MISSED becomes a badge.
+    """A table of plain texts; a cell that is one of ``BADGES`` becomes one.
 
     One whose header has no text has none.
     """
@@ -83,7 +85,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    if value in ("met", "MISSED", "VALID", "INVALID", "FAILED"):
+    if value in BADGES:
         return f'<td class="mark">{badge(str(value))}</td>'
     return f"<td>{escape('-' if value is None else str(value))}</td>"
 

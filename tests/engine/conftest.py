@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -69,3 +69,77 @@ def configured():
             return validate(compose("config", overrides=list(overrides)))
 
     return make
+
+
+SUBMISSION = {
+    "submitter": "Us",
+    "category": "available",
+    "system_name": "box",
+    "system_type": "edge",
+    "system.framework": "ONNX Runtime 1",
+    "system.host_memory_configuration": "2x 8 GB",
+    "system.host_storage_type": "SSD",
+    "system.host_networking": "N/A",
+    "system.host_network_card_count": "0",
+    "system.host_networking_topology": "N/A",
+    "system.cooling": "air",
+}
+GOOD = {
+    "open": ["offline", "server"],
+    "closed": ["offline", "single_stream", "multi_stream"],
+}
+SUBMITTING = [f"submission.{key}={value}" for key, value in SUBMISSION.items()]
+
+
+def submitted(root, scenario, division, library, answering):
+    """Put a result of ResNet-50 into the tree ``root``: 600 s in virtual time, and its audits."""
+    from hydra import compose, initialize_config_dir
+
+    from engine.paths import conf_dir
+    from engine.plan import accuracy_settings, full_settings
+    from engine.record import Record
+    from engine.submission.write import add
+    from engine.validation import validate
+    from loadgen import judge, run
+    from sut.curve import ServiceCurve
+    from sut.simulated import SimulatedSut
+
+    asked = ["rules=v6_1", "model=resnet50", f"scenario={scenario}", "sut=simulated"]
+    asked += [f"submission.path={root}", f"submission.division={division}", *SUBMITTING]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = validate(compose("config", overrides=asked))
+    record = Record(root.parent / f"run_{scenario}_{division}", config, "python -m engine")
+    network = {"name": "resnet50", "weights": "resnet50.onnx", "sha256": "0" * 64}
+    record.data |= {
+        "dataset": {"name": "imagenet", "total_count": 50_000, "performance_sample_count": 1024},
+        "sut": {"name": "box"},
+        "model": {**network, "inputs": [{"dtype": "float32"}]},
+    }
+    rate = 5.0 if scenario == "server" else 130.0
+    log = run(full_settings(config, rate), library, SimulatedSut(ServiceCurve((1,), (8.0,))))
+    record.performance(log, judge(log))
+    at_once = replace(library, performance_count=library.total_count)
+    answered = run(accuracy_settings(config, 1e6), at_once, answering)
+    record.logs("accuracy", answered, judge(answered))
+    quality = {"metric": "top1_percent", "value": 76.2, "count": 50_000, "unit": "%"}
+    record.data["accuracy"] = {"quality": quality}
+    record.data["audits"] = [
+        {"audit": name, "outcome": "PASS", "sentence": "It is the same.", "figures": {"ratio": 1.0}}
+        for name in ("same_answers", "caching", "seeds")
+    ]
+    for name in ("same_answers", "caching"):
+        record.logs(f"audits/{name}", log, judge(log))
+    record.finish("VALID", 0)
+    return add(config, record)
+
+
+@pytest.fixture(scope="session")
+def good_trees(tmp_path_factory, library_of, scripted_sut):
+    """A tree for each division, in which nothing is wrong."""
+    made = {}
+    for division, scenarios in GOOD.items():
+        made[division] = tmp_path_factory.mktemp(division) / "tree"
+        for scenario in scenarios:
+            library, answering = library_of(50_000, 1024), scripted_sut(max_batch=10_000)
+            submitted(made[division], scenario, division, library, answering)
+    return made

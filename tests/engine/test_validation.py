@@ -89,6 +89,9 @@ def test_a_scenario_brings_its_search():
         ("cache_dir=[1]", ["cache_dir"]),
         ("power.kind=watts", ["power.kind=watts", "none, rapl, nvml"]),
         ("power.idle_s=-1", ["power.idle_s=-1", "at least 0"]),
+        ("path=[1]", ["path=[1]", "a folder or null"]),
+        ("submission.category=soon", ["submission.category=soon", "available, preview, rdi"]),
+        ("+submission.system.coling=air", ["coling is not a key of submission.system", "cooling"]),
     ],
 )
 def test_a_mistake_is_named(override, words):
