@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from engine.audit.config import Audit as Audit
 from engine.fields import limited
 from engine.submission.config import Submission as Submission
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 MODES = ("performance", "accuracy", "both", "audit", "submit", "check", "profile", "plan")
-AUDITS = ("same_answers", "caching", "seeds", "own_data", "load_generator")
 TASKS = ("image_classification", "object_detection", "translation")
 NETWORKS = (
     "mobilenet_v1",
@@ -327,22 +327,6 @@ class Plan:
     max_wait_us: list[float] = limited([0.0], at_least=0, at_most=1e7)
     largest_batch: int = limited(64, at_least=1, at_most=65536)
     seconds_per_batch: float = limited(2.0, more_than=0, at_most=3600)
-
-
-@dataclass(frozen=True)
-class Audit:
-    """Group ``audit``: what ``mode=audit`` does.
-
-    ``seconds``: length of each comparing run. ``pairs``, ``max_pairs``: how many pairs of them at
-    least, and at most. ``seed``: what the audits' seeds are drawn from, null for one that nobody
-    knows before.
-    """
-
-    tests: list[str] = limited(list(AUDITS), choices=AUDITS)
-    seconds: float = limited(4.0, at_least=0.05, at_most=3600)
-    pairs: int = limited(4, at_least=2, at_most=100)
-    max_pairs: int = limited(10, at_least=2, at_most=1000)
-    seed: int | None = limited(None, at_least=0, at_most=2**63 - 1)
 
 
 @dataclass(frozen=True)

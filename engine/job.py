@@ -153,7 +153,7 @@ def _audited(
     parts: Benchmark, record: Record, speed: Speed, reporter: Reporter
 ) -> tuple[bool, Ending]:
     """Whether the audits of the result passed; there are none where there is no result."""
-    from engine.audit import audit
+    from engine.audit.audits import audit
     from multirun.probing import RunFailed
 
     if speed.rate_qps is None:
