@@ -23,6 +23,9 @@ OVERRUN = 0.02
 NONE_LATE = 0.9
 # Of the best chance to pass, where none is as good as wanted.
 NEARLY = 0.97
+# The nth confirming run that failed lowers the rate by no more than n times this share: it may
+# have been disturbed, and then says little of slower rates.
+STEP = 0.1
 
 
 class Outcome(StrEnum):
@@ -221,16 +224,17 @@ class _Hunt:
         own = self.settings
         if self.belief.quantile(0.5) < own.floor * self.prior.guess_qps:
             return self.result(None, f"no rate above {own.floor * self.prior.guess_qps:.3g} passed")
-        rate, misses = math.inf, 0
+        rate, misses, least = math.inf, 0, 0.0
         for _ in range(own.max_confirmations):
             # Each miss makes it less likely that the belief is right: it must be surer.
             wanted = 1 - (1 - own.confidence) / (1 + misses)
-            rate = self.likely(self.belief, wanted, rate)
+            rate = max(self.likely(self.belief, wanted, rate), least)
             if self.confirmed(rate):
                 return self.result(self.raised(rate), "confirmed under the full rules")
             if self.too_late:
                 # It may have been disturbed, but is never repeated at its own rate.
-                rate, misses = 0.995 * rate, misses + 1
+                misses += 1
+                least, rate = (1 - STEP * misses) * rate, 0.995 * rate
                 self.probe(own.most_run_lengths - own.confirming_runs - OVERRUN)
             else:
                 rate = math.inf

@@ -101,6 +101,29 @@ def test_a_failed_confirmation_is_evidence_and_the_next_lies_lower():
     assert result.best_qps is None or result.best_qps < 930
 
 
+def test_disturbed_confirmations_are_no_reason_to_fall_far_below_the_peak():
+    system = System(400.0, seed=3)
+    confirmed = []
+
+    def disturbed(load):
+        probe = system(load)
+        if load.kind == "confirm":
+            confirmed.append(load.rate_qps)
+            if len(confirmed) <= 4:  # a stall late in 5 of 100 queries, all in a few clusters
+                late = int(0.05 * probe.query_count)
+                probe = replace(
+                    probe, outcome=Outcome.FAIL, late=late, cluster_squares=late**2 / 3.0
+                )
+        return probe
+
+    result = search(disturbed, Prior(430, 1200), target, length)
+    steps = np.divide(confirmed[1:], confirmed[:-1])
+    assert len(steps) == 4
+    assert all(step >= 1 - 0.1 * (n + 1) - 1e-9 for n, step in enumerate(steps))
+    assert all(step < 1 for step in steps)
+    assert result.best_qps == confirmed[-1]
+
+
 def test_a_run_that_failed_for_another_reason_is_made_again_at_no_lower_rate():
     system = System(1000.0, seed=5)
     confirms = []
