@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 import numpy as np
 
 from engine.cache import Cache
-from engine.config import Config, CupySut
+from engine.config import Config, CupySut, Precision
 from engine.errors import SutError
 from engine.paths import cache_dir, resolve
 from engine.plan import performance_sample_count
@@ -73,7 +73,8 @@ def build(config: Config, say: Say) -> Benchmark:
 
     model = config.model
     library = open_library(config.dataset, model.task, model.preprocessing, cache, say)
-    artefact = prepare(model, config.precision, cache, library.calibration, say)
+    precision = calibrated_for(config)
+    artefact = prepare(model, precision, cache, library.calibration, say)
     return Benchmark(config, cache, library, artefact, start(config, artefact), meter)
 
 
@@ -102,6 +103,15 @@ def _unread(config: Config) -> Library:
     loaded = own.performance_sample_count or own.count or UNREAD_COUNT
     unread = UnreadLibrary(own.name, own.count or loaded, min(own.count or loaded, loaded))
     return cast("Library", unread)  # of which a run uses what both have
+
+
+def calibrated_for(config: Config) -> Precision:
+    """The precision, with the calibration method that suits the system."""
+    own = config.precision
+    if own.calibration_method != "auto":
+        return own
+    method = "percentile" if isinstance(config.sut, CupySut) else "minmax"
+    return replace(own, calibration_method=method)
 
 
 def fit_batch(benchmark: Benchmark, bound_s: float | None, say: Say) -> dict[int, float]:

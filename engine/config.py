@@ -132,6 +132,8 @@ class OnnxRuntimeSut:
 class CupySut:
     """Group ``sut``: NVIDIA GPUs through CuPy and cuDNN, each with ``streams`` workers.
 
+    ``streams``: null for 2 in the offline scenario, whose batches overlap, and 1 elsewhere, where
+    each batch is to end as soon as it can.
     ``devices``: GPUs by number. ``max_batch``: null for what the engine measures to be best inside
     the bound. ``start_from_device``: samples lie on the device before the run starts.
     """
@@ -139,7 +141,7 @@ class CupySut:
     kind: str = limited(choices=("cupy",))
     name: str = limited()
     devices: list[int] = limited([0], at_least=0, at_most=1023)
-    streams: int = limited(2, at_least=1, at_most=64)
+    streams: int | None = limited(None, at_least=1, at_most=64)
     max_batch: int | None = limited(None, at_least=1, at_most=4096)
     max_wait_us: float = limited(0.0, at_least=0, at_most=1e7)
     start_from_device: bool = True
@@ -195,11 +197,15 @@ class SimulatedSut:
 class Precision:
     """Group ``precision``: the numbers that the model computes in.
 
-    The file of an fp16 network holds fp32 weights: the system casts them.
+    The file of an fp16 network holds fp32 weights: the system casts them. ``calibration_method``:
+    an activation's range is that of all its values (minmax) or leaves out the outermost 0.01 % of
+    them on each side (percentile); auto is percentile for GPUs, whose activations have a sign, so
+    that only 7 bits are left for what a ReLU lets through, and minmax elsewhere.
     """
 
     name: str = limited(choices=("fp32", "fp16", "int8"))
     calibration_count: int = limited(64, at_least=1, at_most=100_000)
+    calibration_method: str = limited("auto", choices=("auto", "minmax", "percentile"))
 
 
 @dataclass(frozen=True)

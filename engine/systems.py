@@ -68,7 +68,7 @@ def start(config: Config, artefact: Artefact) -> System:
     own = config.sut
     try:
         if isinstance(own, CupySut):
-            return _cupy(own, artefact, cache_dir(config.cache_dir))
+            return _cupy(config, own, artefact, cache_dir(config.cache_dir))
         assert isinstance(own, OnnxRuntimeSut | OpenVinoSut)
         return _processor(own, artefact)
     except ModuleNotFoundError as error:
@@ -110,15 +110,17 @@ def _processor(own: OnnxRuntimeSut | OpenVinoSut, artefact: Artefact) -> System:
     return onnxruntime.OnnxRuntimeSut(*file, **shared, graph_optimization=level)
 
 
-def _cupy(own: CupySut, artefact: Artefact, cache: Path) -> System:
+def _cupy(config: Config, own: CupySut, artefact: Artefact, cache: Path) -> System:
     from sut import cupy
+
+    overlapping = 2 if config.scenario.name == "offline" else 1
 
     return cupy.CupySut(
         artefact.path,
         artefact.output.name,
         name=own.name,
         devices=own.devices,
-        streams=own.streams,
+        streams=own.streams or overlapping,
         max_batch=own.max_batch or GPU_BATCH,
         max_wait_us=own.max_wait_us,
         start_from_device=own.start_from_device,

@@ -65,6 +65,9 @@ cdef class ClosedLoop(Queries):
         self.monitor.unlock()
         return count
 
+    cdef int64_t _due(self, int64_t most) noexcept nogil:
+        return min(most, self.issued_queries * self.per_query - self.cursor.load())
+
     cdef int64_t next_due(self) noexcept nogil:
         if self.cursor.load() < self.issued_queries * self.per_query:
             return self.tape.scheduled[self.issued_queries - 1]

@@ -38,6 +38,10 @@ cdef class OpenLoop(Queries):
         self.turn.unlock()
         return count
 
+    cdef int64_t _due(self, int64_t most) noexcept nogil:
+        cdef int64_t begin = self.cursor.load()
+        return self._due_end(begin, min(self.limit, begin + most), self.time_ns()) - begin
+
     cdef int64_t _gather(self, int64_t begin, int64_t most, int64_t wait_ns) noexcept nogil:
         cdef int64_t due = self.tape.scheduled[begin // self.per_query]
         cdef int64_t now = self.time_ns()

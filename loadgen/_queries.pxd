@@ -39,6 +39,7 @@ cdef class Queries:
     cdef int64_t next_due(self) noexcept nogil
     cdef int64_t time_ns(self) noexcept nogil
 
+    cdef int64_t _due(self, int64_t most) noexcept nogil
     cdef int64_t _take(self, int64_t most, int64_t wait_ns, int64_t* first) noexcept nogil
     cdef void _answer(self, int64_t first, int64_t count, uint8_t state, int64_t at) noexcept nogil
     cdef int64_t _sleep(self, int64_t due, int64_t spin_ns) noexcept nogil

@@ -73,6 +73,17 @@ cdef class Queries:
         batch.queries, batch.first, batch.count = self, first, count
         return batch
 
+    def due(self, Py_ssize_t most=1):
+        """How many samples, up to ``most``, could be taken now without waiting.
+
+        Other takers may be quicker. It lets a system choose a batch size before it takes, or keep
+        a device busy before it answers.
+        """
+        cdef int64_t count
+        with nogil:
+            count = self._due(most) if self.started.load() and not self.stopped.load() else 0
+        return count
+
     def first_tokens(self, ids, outputs=None):
         """Say that the first token of each of the samples ``ids`` (int64[k]) is there.
 
@@ -272,6 +283,9 @@ cdef class Queries:
         return self.virtual_ns if self.virtual else now_ns() - self.start_ns
 
     cdef int64_t _take(self, int64_t most, int64_t wait_ns, int64_t* first) noexcept nogil:
+        return 0
+
+    cdef int64_t _due(self, int64_t most) noexcept nogil:
         return 0
 
     cdef void _answer(self, int64_t first, int64_t count, uint8_t state, int64_t at) noexcept nogil:

@@ -1946,7 +1946,7 @@ struct __pyx_obj_7loadgen_8_queries_Queries {
 };
 
 
-/* "loadgen/_queries.pxd":53
+/* "loadgen/_queries.pxd":54
  * 
  * 
  * cdef class Batch:             # <<<<<<<<<<<<<<
@@ -2102,6 +2102,7 @@ struct __pyx_vtabstruct_7loadgen_8_queries_Queries {
   void (*begin)(struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t, int64_t, int64_t);
   int64_t (*next_due)(struct __pyx_obj_7loadgen_8_queries_Queries *);
   int64_t (*time_ns)(struct __pyx_obj_7loadgen_8_queries_Queries *);
+  int64_t (*_due)(struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t);
   int64_t (*_take)(struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t, int64_t, int64_t *);
   void (*_answer)(struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t, int64_t, uint8_t, int64_t);
   int64_t (*_sleep)(struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t, int64_t);
@@ -22263,7 +22264,7 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   #else
   sizeof(struct __pyx_obj_7loadgen_8_queries_Batch), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_7loadgen_8_queries_Batch),
   #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_7loadgen_8_queries_Batch) __PYX_ERR(5, 53, __pyx_L1_error)
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_7loadgen_8_queries_Batch) __PYX_ERR(5, 54, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
   __Pyx_RefNannyFinishContext();
   return 0;

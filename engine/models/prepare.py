@@ -168,15 +168,15 @@ def _quantised(
         for i in range(0, count, step)
     ]
     reduced = quantise.needs_reduced_range()
+    percentile = precision.calibration_method == "percentile"
     source = artefact.path
 
     def build(path: Path) -> None:
         progress(f"quantising {artefact.name} to int8 with {count} calibration samples")
-        quantise.quantise(source, path, feeds, reduced, cache)
+        quantise.quantise(source, path, feeds, reduced, cache, percentile)
 
-    key = key_of(
-        "int8", artefact.sha256, [_hash(a) for a in arrays], reduced, _versions(), _source()
-    )
+    hashes = [_hash(a) for a in arrays]
+    key = key_of("int8", artefact.sha256, hashes, reduced, percentile, _versions(), _source())
     file = cache.file(key, ".onnx", build)
     return dataclasses.replace(artefact, precision="int8", path=file.path, sha256=file.sha256)
 

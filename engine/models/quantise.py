@@ -7,6 +7,8 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from engine.cache import Cache
 from engine.errors import ConfigError
 
 BATCH = 16
+KEPT_PERCENT = 99.99
 SCORES = ("Gemm", "MatMul")
 PRODUCTS = ("Conv", *SCORES)
 ARITHMETIC = ("Add", "Mul", "Concat")
@@ -43,16 +46,18 @@ def quantise(
     feeds: Sequence[Feed],
     reduced: bool,
     cache: Cache,
+    percentile: bool = False,
 ) -> None:
     """Write ``source`` (fp32) to ``target`` with 8-bit layers (QDQ).
 
     Weights are signed, one scale per output channel; activations unsigned, their range the
     smallest and largest values on ``feeds``: batches of the network's inputs by their names.
-    ``reduced``: weights in 7 bits.
+    ``reduced``: weights in 7 bits. ``percentile``: ranges hold ``KEPT_PERCENT`` of the values.
     """
     folder = cache.folder("int8")
     try:
-        with _temporary_files_in(folder), _quiet_root_logger():
+        # The percentile method talks to the standard output.
+        with _temporary_files_in(folder), _quiet_root_logger(), redirect_stdout(StringIO()):
             folded = folder / "folded.onnx"
             quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
             kept = kept_in_floating_point(onnx.load(str(folded), load_external_data=False))
@@ -67,8 +72,13 @@ def quantise(
                 reduce_range=reduced,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.MinMax,
-                extra_options={"OpTypesToExcludeOutputQuantization": list(SCORES)},
+                calibrate_method=(
+                    CalibrationMethod.Percentile if percentile else CalibrationMethod.MinMax
+                ),
+                extra_options={
+                    "OpTypesToExcludeOutputQuantization": list(SCORES),
+                    "CalibPercentile": KEPT_PERCENT,
+                },
             )
     except (OSError, ConfigError):
         raise

@@ -52,11 +52,12 @@ def _run(settings: Any, note: Callable[[list[Any]], None] | None = None) -> dict
         logs.log_output = output
         logs.enable_trace = False
         lg.StartTestWithLogSettings(sut, library, settings, logs, "")
+        returned_ns = time.monotonic_ns()
         text = (Path(folder) / "mlperf_log_detail.txt").read_text()
     lg.DestroyQSL(library)
     lg.DestroySUT(sut)
     lines = (json.loads(line.partition(" ")[2]) for line in text.splitlines())
-    return {line["key"]: line["value"] for line in lines}
+    return {line["key"]: line["value"] for line in lines} | {"returned_ns": returned_ns}
 
 
 def _server(rate: float, seconds: float, note: Any = None) -> dict[str, Any]:
@@ -147,7 +148,18 @@ def single_stream() -> Figures:
     return {"p50 us": float(np.median(np.diff(entered))) / 1e3}
 
 
+def judging() -> Figures:
+    """1 M server queries, from the last one's callback until the test returns."""
+    last_ns = [0]
+
+    def note(samples: list[Any]) -> None:
+        last_ns[0] = time.monotonic_ns()
+
+    log = _server(100_000, 10.0, note)
+    return {"both s": (log["returned_ns"] - last_ns[0]) / 1e9}
+
+
 CASES: dict[str, Callable[[], Figures]] = {
     case.__name__: case
-    for case in (server_rate, lateness, lateness_beside_python, offline, single_stream)
+    for case in (server_rate, lateness, lateness_beside_python, offline, single_stream, judging)
 }

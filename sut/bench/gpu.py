@@ -14,10 +14,12 @@ from loadgen import Mode, Scenario, Settings, judge, run
 from sut.bench import layers, profile, torch_graph
 from sut.bench.networks import KINDS, OUTPUT, Subject, subject
 from sut.cupy import CupySut
+from sut.cupy.sut import batch_sizes
 
 CHECKED = 8
 """Images of the element-wise check."""
-SERVER_BATCHES = (64,)
+SHARES = (0.85, 0.9, 0.93, 0.95, 0.96, 0.97)
+"""Of the Offline throughput, that Server is tried at."""
 BOUNDS_MS = {"resnet50": 15.0, "mobilenet": 10.0}
 
 
@@ -84,7 +86,7 @@ def _ours(given: Subject, plain: Subject, asked: Any, say: Any) -> float:
         streams=2,
         plans=asked.cache / "cupy_plans.json",
     )
-    sut._sizes = tuple(sorted({*asked.batches, CHECKED}))
+    sut._sizes = tuple(sorted({*asked.batches, *batch_sizes(sut.max_batch), CHECKED}))
     sut.load(given.samples)
     if "check" not in asked.without:
         _check(sut, given, plain, label, say)
@@ -181,7 +183,7 @@ class _Library:
 
 
 def _scenarios(sut: CupySut, given: Subject, asked: Any, label: Any, say: Any) -> float:
-    """Offline, Server at rising shares of it, and SingleStream, by the load generator."""
+    """Offline with two streams, Server at rising shares of it and SingleStream with one."""
     library, ms = _Library(given), 1e3 * asked.seconds
 
     def measured(scenario: Scenario, **more: Any) -> Any:
@@ -197,29 +199,26 @@ def _scenarios(sut: CupySut, given: Subject, asked: Any, label: Any, say: Any) -
         log, _ = measured(Scenario.OFFLINE, target_qps=guess, min_duration_ms=ms)
         rate = guess = len(log.sample_index) / (log.latency_ns.max() / 1e9)
     say(**label, scenario="offline", images_per_s=rate, ending=str(log.ending))
-    whole = sut.max_batch
-    for most in SERVER_BATCHES:
-        sut.max_batch = most
-        for share in (0.8, 0.85, 0.9, 0.95):
-            log, verdict = measured(
-                Scenario.SERVER,
-                target_qps=share * rate,
-                min_duration_ms=ms,
-                bound_ms=BOUNDS_MS[given.name],
-            )
-            tail = float(np.percentile(log.latency_ns, 99)) / 1e6
-            say(
-                **label,
-                scenario="server",
-                max_batch=most,
-                share=share,
-                p99_ms=tail,
-                valid=verdict.valid,
-                failed=[x.name for x in verdict.constraints if not x.passed],
-            )
-            if not verdict.valid:
-                break
-    sut.max_batch = whole
+    sut.workers = 1
+    for share in SHARES:
+        log, verdict = measured(
+            Scenario.SERVER,
+            target_qps=share * rate,
+            min_duration_ms=ms,
+            bound_ms=BOUNDS_MS[given.name],
+        )
+        tail = float(np.percentile(log.latency_ns, 99)) / 1e6
+        say(
+            **label,
+            scenario="server",
+            share=share,
+            mean_batch=verdict.statistics.batch_size_mean,
+            p99_ms=tail,
+            valid=verdict.valid,
+            failed=[x.name for x in verdict.constraints if not x.passed],
+        )
+        if not verdict.valid:
+            break
     log, verdict = measured(Scenario.SINGLE_STREAM, min_duration_ms=ms)
     p50, p90, p99 = np.percentile(log.latency_ns, (50, 90, 99)) / 1e6
     say(

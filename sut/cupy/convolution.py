@@ -77,7 +77,6 @@ class Plans:
 
     def __init__(self, cudnn: Any, handle: Any, problem: Problem) -> None:
         self.problem = problem
-        self._handle = handle
         kind = cudnn.data_type
         graph = cudnn.pygraph(
             io_data_type=getattr(kind, cudnn_type(problem.dtype)),
@@ -133,15 +132,19 @@ class Plans:
         """What cuDNN calls the plan."""
         return str(self._graph.get_plan_name_at_index(index))
 
+    def named(self, name: str | None) -> list[int]:
+        """Where the plan of that name is, if it is offered."""
+        return [index for index in range(len(self)) if self.name(index) == name]
+
     def build(self, index: int) -> int:
         """Compile the plan; bytes of workspace that it needs. Raises what cuDNN raises."""
         self._graph.build_plan_at_index(index)
         return int(self._graph.get_workspace_size_plan_at_index(index))
 
-    def run(self, pointers: Mapping[str, int], workspace: int, index: int) -> None:
+    def run(self, pointers: Mapping[str, int], workspace: int, index: int, handle: Any) -> None:
         """Enqueue on the handle's stream; ``pointers``: device addresses by the tensors' names."""
         pack = {self._tensors[name]: pointer for name, pointer in pointers.items()}
-        self._graph.execute_plan_at_index(pack, workspace, index, self._handle)
+        self._graph.execute_plan_at_index(pack, workspace, index, handle)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sut.cupy.arena import arena_of
+from sut.cupy.convolution import Problem
 from sut.cupy.graph import Convolution, Dense, Network
 from sut.cupy.kernels import Kernels
 from sut.cupy.plans import Chosen, PlanBook, choose
@@ -16,7 +17,7 @@ from sut.cupy.steps import Step, number_of, problem_of, steps_of
 
 
 class Resident:
-    """What all streams of a device share: the network's weights and the compiled kernels."""
+    """What all streams of a device share: the network's weights, compiled kernels and plans."""
 
     def __init__(self, cp: Any, cudnn: Any, network: Network, book: PlanBook) -> None:
         self.cp, self.cudnn, self.network, self.book = cp, cudnn, network, book
@@ -25,6 +26,34 @@ class Resident:
         self.arrays = [
             {name: cp.asarray(array) for name, array in step.arrays.items()} for step in self.steps
         ]
+        self._plans: dict[tuple[str, int], Chosen] = {}
+
+    def plans(
+        self, sizes: Sequence[int], handle: Any, stream: Any
+    ) -> dict[tuple[str, int], Chosen]:
+        """A plan for each convolution's name and each batch size; tuned where there is none yet."""
+        between = sorted(set(sizes) - set(tuned := tuned_sizes(sizes)))
+        for batch in (*tuned, *between):
+            near = next(size for size in tuned if size >= batch)
+            found: dict[Problem, Chosen] = {}
+            for step in self.steps:
+                if step.kind not in ("convolution", "dense"):
+                    continue
+                if (step.layer.name, batch) in self._plans:
+                    continue
+                problem = problem_of(step, self.network, batch)
+                if problem not in found:
+                    found[problem] = choose(
+                        self.cp,
+                        self.cudnn,
+                        handle,
+                        stream,
+                        problem,
+                        self.book,
+                        problem_of(step, self.network, near) if near != batch else None,
+                    )
+                self._plans[step.layer.name, batch] = found[problem]
+        return self._plans
 
 
 class Executor:
@@ -48,11 +77,9 @@ class Executor:
         self.rows = pinned(cp, (most,), np.int32)
         self._answers = pinned(cp, (most,), np.int64)
         self.rows[:] = 0
-        self._plans: dict[tuple[str, int], Chosen] = {}
         self._graphs: dict[int, Any] = {}
         with self.stream:
-            for size in self._sizes:
-                self._tune(size)
+            self._plans = resident.plans(self._sizes, self._handle, self.stream)
             space = max((plan.workspace for plan in self._plans.values()), default=0)
             self._workspace = cp.empty(max(1, space), cp.uint8)
 
@@ -69,10 +96,13 @@ class Executor:
                     graph = self.stream.end_capture()
                 self._graphs[size] = graph
 
-    def run(self, count: int) -> NDArray[np.int64]:
-        """Answers to the first ``count`` of ``rows``: int64[count]."""
+    def launch(self, count: int) -> None:
+        """Start on the first ``count`` of ``rows``, in the next size that has a graph."""
         size = next(size for size in self._sizes if size >= count)
         self._graphs[size].launch(self.stream)
+
+    def answers(self, count: int) -> NDArray[np.int64]:
+        """Wait for what was launched; its first ``count`` answers: int64[count]."""
         self.stream.synchronize()
         return self._answers[:count].copy()
 
@@ -112,19 +142,6 @@ class Executor:
                 self.stream.synchronize()
                 yield step.layer, self.tensor(step.layer.name, batch)
 
-    def _tune(self, batch: int) -> None:
-        own = self._resident
-        found: dict[Any, Chosen] = {}
-        for step in own.steps:
-            if step.kind not in ("convolution", "dense"):
-                continue
-            problem = problem_of(step, own.network, batch)
-            if problem not in found:
-                found[problem] = choose(
-                    own.cp, own.cudnn, self._handle, self.stream, problem, own.book
-                )
-            self._plans[step.layer.name, batch] = found[problem]
-
     def step(self, step: Step, arrays: dict[str, Any], batch: int, samples: Any) -> None:
         layer = step.layer
         pointers = {name: array.data.ptr for name, array in arrays.items()}
@@ -137,9 +154,15 @@ class Executor:
         if step.kind in ("convolution", "dense"):
             if isinstance(layer, Convolution) and layer.residual:
                 pointers["residual"] = self._tensors[layer.residual].data.ptr
-            self._plans[layer.name, batch].run(pointers, self._workspace.data.ptr)
+            plan = self._plans[layer.name, batch]
+            plan.run(pointers, self._workspace.data.ptr, self._handle)
         else:
             getattr(self._resident.kernels, step.kind)(step, pointers, batch)
+
+
+def tuned_sizes(sizes: Sequence[int]) -> list[int]:
+    """The batch sizes whose plans are timed one by one: powers of two and the largest."""
+    return [size for size in sizes if size & (size - 1) == 0 or size == max(sizes)]
 
 
 def pinned(cp: Any, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:

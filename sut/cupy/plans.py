@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,16 +56,23 @@ class Chosen:
         self.workspace = workspace
         self._plans, self._index = plans, index
 
-    def run(self, pointers: Mapping[str, int], workspace: int) -> None:
-        """Enqueue it."""
-        self._plans.run(pointers, workspace, self._index)
+    def run(self, pointers: Mapping[str, int], workspace: int, handle: Any) -> None:
+        """Enqueue it on the handle's stream."""
+        self._plans.run(pointers, workspace, self._index, handle)
 
 
 def choose(
-    cp: Any, cudnn: Any, handle: Any, stream: Any, problem: Problem, book: PlanBook
+    cp: Any,
+    cudnn: Any,
+    handle: Any,
+    stream: Any,
+    problem: Problem,
+    book: PlanBook,
+    like: Problem | None = None,
 ) -> Chosen:
     """The plan in ``book``, or else the fastest of those that cuDNN's heuristics name first.
 
+    ``like``: a problem that was tuned before; then only its plan and the likeliest are timed.
     Raises RuntimeError if cuDNN has no plan that works for the problem.
     """
     try:
@@ -75,27 +82,33 @@ def choose(
             error
         )
     name = cp.cuda.runtime.getDeviceProperties(cp.cuda.Device().id)["name"].decode()
-    key = f"{name}, cuDNN {cudnn.backend_version()}: {problem.key}"
-    known = book.get(key)
-    if known is not None:
-        for index in range(len(plans)):
-            if plans.name(index) == known:
-                with contextlib.suppress(Exception):
-                    return Chosen(plans, index, plans.build(index))
-    best = _fastest(cp, stream, plans, _pretended(cp, problem, plans))
-    book.put(key, plans.name(best._index))
+    card = f"{name}, cuDNN {cudnn.backend_version()}: "
+    for index in plans.named(book.get(card + problem.key)):
+        with contextlib.suppress(Exception):
+            return Chosen(plans, index, plans.build(index))
+    likely = plans.named(book.get(card + like.key)) if like is not None else []
+    worth = {*likely, 0} if likely else range(min(len(plans), CANDIDATES))
+    best = _fastest(cp, handle, stream, plans, _pretended(cp, problem, plans), worth)
+    book.put(card + problem.key, plans.name(best._index))
     return best
 
 
-def _fastest(cp: Any, stream: Any, plans: Plans, arrays: Mapping[str, Any]) -> Chosen:
+def _fastest(
+    cp: Any,
+    handle: Any,
+    stream: Any,
+    plans: Plans,
+    arrays: Mapping[str, Any],
+    worth: Iterable[int],
+) -> Chosen:
     pointers = {name: array.data.ptr for name, array in arrays.items()}
     found: list[tuple[float, Chosen]] = []
     reason: Exception | None = None
-    for index in range(min(len(plans), CANDIDATES)):
+    for index in worth:
         try:
             plan = Chosen(plans, index, plans.build(index))
             space = cp.empty(max(1, plan.workspace), cp.uint8)
-            time_ms = _timed(cp, stream, partial(plan.run, pointers, space.data.ptr))
+            time_ms = _timed(cp, stream, partial(plan.run, pointers, space.data.ptr, handle))
             found.append((time_ms, plan))
         except Exception as error:  # a plan that cannot be built here: the next one may
             reason = error

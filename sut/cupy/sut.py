@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen import LoadedSet, Queries
+from loadgen import Batch, LoadedSet, Queries
 from sut.cupy.arena import arena_of
 from sut.cupy.executor import Executor, Resident, pinned
 from sut.cupy.graph import read
@@ -19,6 +19,9 @@ from sut.cupy.memory import check
 from sut.cupy.needs import modules
 from sut.cupy.plans import PlanBook
 
+FILLED = 64
+"""From this batch size on it is worth leaving queries to the next batch to have no empty places."""
+
 Indices = NDArray[np.int32] | NDArray[np.int64]
 
 
@@ -26,10 +29,11 @@ class CupySut:
     """Run an image classifier's ONNX file on NVIDIA GPUs, in fp16, or int8 if it is quantised.
 
     ``output``: the network's output that is the response, the arg max of its last layer.
-    ``devices``: GPUs by number; each has ``streams`` workers, whose batches overlap.
+    ``devices``: GPUs by number; each has ``streams`` workers: while one's batch runs, the others
+    fetch theirs and answer. Two reach the highest throughput, one the shortest latency.
     ``max_batch``, ``max_wait_us``: dynamic batching, as for ONNX Runtime. Batches run in the next
-    power of two. ``start_from_device``: samples lie on the device before the run; otherwise each
-    batch brings them from pinned memory. ``plans``: the file that tuned plans are kept in.
+    of ``batch_sizes``. ``start_from_device``: samples lie on the device before the run; otherwise
+    each batch brings them from pinned memory. ``plans``: the file that tuned plans are kept in.
     Raises RuntimeError for what is missing on this machine or not supported in the network, and
     from ``load`` if something does not fit in a device's memory.
     """
@@ -89,12 +93,33 @@ class CupySut:
         self._staging.clear()
 
     def serve(self, queries: Queries, worker: int) -> None:
-        """Take a batch, run it on the worker's stream and answer, until the run is over."""
-        samples = self._samples
+        """Take a batch, run it on the worker's stream and answer, until the run is over.
+
+        Where more is due when a batch ends, the next one is started before the answers are given;
+        but not beside other workers, who could be quicker and leave it waiting.
+        """
+        samples, executor = self._samples, self._executors[worker]
         assert samples is not None, "load comes before serve"
         self._cp.cuda.Device(self._device(worker)).use()
-        while (batch := queries.take(self.max_batch, self.max_wait_us)) is not None:
-            batch.complete(self._infer(worker, samples, batch.indices))
+        running = None
+        while running or (running := self._next(queries, worker, samples)):
+            answers = executor.answers(len(running))
+            ended, running = running, None
+            if self.workers == 1 and queries.due():
+                running = self._next(queries, worker, samples)
+            ended.complete(answers)
+
+    def _next(self, queries: Queries, worker: int, samples: LoadedSet) -> Batch | None:
+        """The next batch, started; None when the run is over.
+
+        What is due fills a graph and the rest is left, rather than run a graph that is part empty.
+        """
+        fitting = [size for size in self._sizes if size <= queries.due(self.max_batch)]
+        most = fitting[-1] if fitting and fitting[-1] >= FILLED else self.max_batch
+        batch = queries.take(most, self.max_wait_us)
+        if batch is not None:
+            self._start(worker, samples, batch.indices)
+        return batch
 
     def service_time_s(self, samples: LoadedSet, size: int, repeats: int = 5) -> float:
         """Median time of one run of ``size`` samples on an otherwise idle system, in seconds."""
@@ -110,6 +135,10 @@ class CupySut:
 
     def _infer(self, worker: int, samples: LoadedSet, indices: Indices) -> NDArray[np.int64]:
         """The responses to ``indices``: int64 [n]."""
+        self._start(worker, samples, indices)
+        return self._executors[worker].answers(len(indices))
+
+    def _start(self, worker: int, samples: LoadedSet, indices: Indices) -> None:
         executor, count = self._executors[worker], len(indices)
         rows = samples.rows(indices)
         if self._host is None:
@@ -118,7 +147,7 @@ class CupySut:
             with executor.stream:
                 for place, row in enumerate(rows):
                     self._staging[worker][place].set(self._host[row])
-        return executor.run(count)
+        executor.launch(count)
 
     def _device(self, worker: int) -> int:
         return self.devices[worker // self._streams]
@@ -166,5 +195,9 @@ class CupySut:
 
 
 def batch_sizes(most: int) -> tuple[int, ...]:
-    """The batch sizes that get a graph: powers of two, and ``most``."""
-    return (*(1 << i for i in range(most.bit_length()) if 1 << i < most), most)
+    """The batch sizes that get a graph: 1, powers of two from 8 on, what lies half-way between
+    them from 64 on, and ``most``. Below 8 the time hardly depends on the size.
+    """
+    powers = [1 << i for i in range(3, most.bit_length())]
+    sizes = {1, *powers, *(3 * size // 2 for size in powers if size >= FILLED)}
+    return (*sorted(size for size in sizes if size < most), most)

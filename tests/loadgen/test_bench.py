@@ -23,6 +23,12 @@ def test_systems_run_in_turn_in_processes_of_their_own(capsys):
     assert line.split()[:2] == ["generation", "s"]
 
 
+def test_a_ratio_above_one_is_in_our_favour(capsys):
+    same = {"queries/s": 4e6, "s": 0.5}
+    show("made_up", {"python": same, "native": same, "official": {"queries/s": 1e6, "s": 2.0}})
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["4", "4"]
+
+
 @pytest.mark.skipif(
     importlib.util.find_spec("mlperf_loadgen") is None, reason="mlcommons_loadgen is not installed"
 )

@@ -53,6 +53,41 @@ def test_what_is_overdue_comes_in_one_batch(settings):
     queries.stop()
 
 
+def test_what_is_due_can_be_asked_before_it_is_taken(settings):
+    queries = started(settings(target_qps=200.0, min_query_count=100))
+    scheduled_ns = queries.traffic.scheduled_ns
+    assert queries.due(1000) < 10
+    while queries.elapsed_ns < scheduled_ns[9]:
+        time.sleep(0.001)
+    before = queries.due(1000)
+    passed = int(np.searchsorted(scheduled_ns, queries.elapsed_ns, "right"))
+    assert 10 <= before <= passed
+    assert queries.due() == 1
+    assert len(queries.take(7)) == 7
+    assert queries.due(2) == 2
+    assert queries.due(1000) >= before - 7
+    queries.stop()
+    assert queries.due(1000) == 0
+
+
+def test_offline_all_is_due_at_once(settings):
+    queries = started(settings("offline", min_sample_count=100, target_qps=1))
+    queries.take(40)
+    assert (queries.due(1000), queries.due(50)) == (60, 50)
+    queries.stop()
+
+
+def test_a_closed_loop_has_nothing_due_while_it_waits_for_an_answer(settings):
+    queries = started(settings("multi_stream", samples_per_query=8))
+    assert queries.due(100) == 0
+    first = queries.take(3)
+    assert queries.due(100) == 5
+    second = queries.take(5)
+    assert queries.due(100) == 0
+    first.complete()
+    second.complete()
+
+
 def test_a_batch_waits_for_more_only_as_long_as_asked(settings):
     queries = started(settings(target_qps=1000.0, min_query_count=500))
     time.sleep(0.002)

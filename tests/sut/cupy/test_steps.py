@@ -1,11 +1,15 @@
 """The arrays that the device gets, and the memory that it needs for them."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from sut.cupy import plans
 from sut.cupy.arena import arena_of, bytes_of
+from sut.cupy.convolution import Plans, Problem
+from sut.cupy.executor import tuned_sizes
 from sut.cupy.graph import read
 from sut.cupy.images import stored
 from sut.cupy.memory import check
@@ -108,7 +112,71 @@ def test_plans_are_kept_from_run_to_run(tmp_path):
     assert PlanBook(path).get("a problem") is None
 
 
-def test_batches_run_in_the_next_power_of_two():
+def test_graphs_are_close_where_batches_are_large():
     assert batch_sizes(1) == (1,)
-    assert batch_sizes(8) == (1, 2, 4, 8)
-    assert batch_sizes(12) == (1, 2, 4, 8, 12)
+    assert batch_sizes(8) == (1, 8)
+    assert batch_sizes(12) == (1, 8, 12)
+    assert batch_sizes(256) == (1, 8, 16, 32, 64, 96, 128, 192, 256)
+    assert tuned_sizes(batch_sizes(200)) == [1, 8, 16, 32, 64, 128, 200]
+
+
+class _Book:
+    """A cuDNN that offers the plans "a" to "h"; "d" is the fastest, and "a" cannot be built."""
+
+    def __init__(self, monkeypatch):
+        self.timed = []
+        monkeypatch.setattr(plans, "Plans", lambda cudnn, handle, problem: _Offer(problem))
+        monkeypatch.setattr(plans, "_pretended", lambda cp, problem, offered: {})
+        monkeypatch.setattr(plans, "_timed", self._timed)
+        runtime = SimpleNamespace(getDeviceProperties=lambda device: {"name": b"Card"})
+        device = lambda: SimpleNamespace(id=0)  # noqa: E731
+        empty = lambda count, dtype: SimpleNamespace(data=SimpleNamespace(ptr=0))  # noqa: E731
+        self.cp = SimpleNamespace(
+            cuda=SimpleNamespace(runtime=runtime, Device=device), empty=empty, uint8=None
+        )
+        self.cudnn = SimpleNamespace(backend_version=lambda: 9)
+
+    def _timed(self, cp, stream, run):
+        name = "abcdefgh"[run.func.__self__._index]
+        self.timed.append(name)
+        return 1.0 if name == "d" else 2.0
+
+    def choose(self, book, problem, like=None):
+        self.timed.clear()
+        chosen = plans.choose(self.cp, self.cudnn, None, None, problem, book, like)
+        return "abcdefgh"[chosen._index]
+
+
+class _Offer:
+    def __init__(self, problem):
+        self.problem = problem
+
+    def __len__(self):
+        return 8
+
+    def name(self, index):
+        return "abcdefgh"[index]
+
+    named = Plans.named
+
+    def build(self, index):
+        if index == 0:
+            raise RuntimeError("not on this device")
+        return 0
+
+
+def test_a_plan_is_tuned_once_and_sizes_between_take_after_it(monkeypatch):
+    fake, book = _Book(monkeypatch), plans.PlanBook(None)
+    full, between = _problem(64), _problem(48)
+    assert fake.choose(book, full) == "d"
+    assert fake.timed == ["b", "c", "d", "e", "f"]  # the likeliest six, less the one that fails
+    assert fake.choose(book, full) == "d"
+    assert fake.timed == []
+    assert fake.choose(book, between, like=full) == "d"
+    assert fake.timed == ["d"]
+    assert fake.choose(book, _problem(40), like=_problem(128)) == "d"
+    assert fake.timed == ["b", "c", "d", "e", "f"]
+
+
+def _problem(batch):
+    return Problem((batch, 8, 4, 4), (8, 1, 1), 1, (0, 0, 0, 0), "fp16", "fp16", False, None, None)

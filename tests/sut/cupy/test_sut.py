@@ -2,14 +2,16 @@
 
 import importlib.util
 import sys
+import time
 import types
 
 import numpy as np
 import pytest
 
-from loadgen import LoadedSet
+from loadgen import Ending, LoadedSet, Mode, Scenario, Settings, run
 from sut.cupy import CupySut
 from sut.cupy.needs import modules
+from sut.cupy.sut import batch_sizes
 
 HAS = all(importlib.util.find_spec(name) for name in ("cupy", "cudnn"))
 
@@ -43,6 +45,75 @@ def _cupy(count):
     fake = types.ModuleType("cupy")
     fake.cuda = types.SimpleNamespace(runtime=runtime)
     return fake
+
+
+class _Executor:
+    """Answers with the rows it was given, 4 ms after it was started."""
+
+    def __init__(self):
+        self.rows, self.launched, self.until = np.zeros(256, np.int32), [], 0.0
+
+    def launch(self, count):
+        assert self.until == 0.0, "one batch at a time"
+        self.launched.append(count)
+        self.until = time.monotonic() + 0.004
+        self._answers = self.rows[:count].astype(np.int64)
+
+    def answers(self, count):
+        time.sleep(max(0.0, self.until - time.monotonic()))
+        self.until = 0.0
+        return self._answers
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("scenario", ["server", "offline", "multi_stream"])
+def test_every_sample_is_answered_and_full_graphs_are_preferred(workers, scenario):
+    sut = _without_a_device(workers)
+    more = {"target_qps": 20_000.0, "bound_ms": 100.0} if scenario == "server" else {}
+    more |= {"samples_per_query": 100} if scenario == "multi_stream" else {}
+    more |= {"min_sample_count": 2500, "target_qps": 1.0} if scenario == "offline" else {}
+    settings = Settings(
+        scenario=Scenario(scenario),
+        mode=Mode.ACCURACY,
+        min_query_count=1,
+        min_duration_ms=0,
+        **more,
+    )
+    log = run(settings, _Library(2500), sut)
+    assert log.ending is Ending.COMPLETE
+    assert np.array_equal(
+        np.concatenate([np.atleast_1d(x) for x in log.responses]), log.sample_index
+    )
+    launched = [count for executor in sut._executors for count in executor.launched]
+    assert sum(launched) == 2500
+    if scenario == "server":  # 80 are due after each batch
+        assert np.isin([count for count in launched if count >= 64], sut._sizes).all()
+        assert max(launched) >= 64
+
+
+def _without_a_device(workers):
+    sut = object.__new__(CupySut)
+    device = types.SimpleNamespace(use=lambda: None)
+    sut._cp = types.SimpleNamespace(cuda=types.SimpleNamespace(Device=lambda number: device))
+    sut.name, sut.devices, sut.workers, sut._streams = "fake", (0,), workers, workers
+    sut.max_batch, sut.max_wait_us, sut._sizes, sut._host = 256, 0.0, batch_sizes(256), None
+    sut._executors = [_Executor() for _ in range(workers)]
+    sut.load = lambda samples: setattr(sut, "_samples", samples)
+    sut.unload = lambda: None
+    return sut
+
+
+class _Library:
+    name = "numbers"
+
+    def __init__(self, count):
+        self.total_count = self.performance_count = count
+
+    def load(self, indices):
+        return LoadedSet(indices, (indices[:, None],))
+
+    def unload(self, indices):
+        pass
 
 
 @pytest.mark.gpu
