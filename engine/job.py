@@ -43,6 +43,7 @@ def run_job(composed: DictConfig) -> int:
         if config.mode == "check":
             from engine.check.command import check
 
+            _remove_empty(Path(HydraConfig.get().runtime.output_dir))
             return check(config)
     except TailboundError as error:
         return _complain(error)
@@ -52,6 +53,15 @@ def run_job(composed: DictConfig) -> int:
     command = shlex.join(["python", "-m", "engine", *overrides])
     beside = [SIDE_BY_SIDE] if side_by_side(hydra.launcher) else []
     return benchmark(config, folder, command, beside)
+
+
+def _remove_empty(folder: Path) -> None:
+    """The folder that Hydra made for what leaves no record, and those above it in this one."""
+    here = Path.cwd()
+    with contextlib.suppress(OSError):
+        while here in folder.parents:
+            folder.rmdir()
+            folder = folder.parent
 
 
 def benchmark(config: Config, folder: Path, command: str, deviations: Sequence[str] = ()) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-CODE_FILE = ".hydra/exit_code"
+CODE_FILE = "exit_code"
 
 
 def leave_code(code: int) -> None:
@@ -23,7 +23,6 @@ def leave_code(code: int) -> None:
     if hydra.mode == RunMode.MULTIRUN:
         file = Path(hydra.runtime.output_dir) / CODE_FILE
         with contextlib.suppress(OSError):  # a folder that cannot be written was complained of
-            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(str(code))
 
 
@@ -42,6 +41,7 @@ class SweepSummary(Callback):
         from engine.report.summary import comparison, show
 
         folder = Path(config.hydra.sweep.dir)
+        _hide_secrets(folder / "multirun.yaml")
         count(exit_codes(folder))
         records = read_records(folder)
         if not records:
@@ -52,6 +52,14 @@ class SweepSummary(Callback):
             from engine.report.sweep import write_sweep_report
 
             print(f"report: {write_sweep_report(records, run_folders(folder), folder)}")
+
+
+def _hide_secrets(file: Path) -> None:
+    """Hydra writes down what was typed."""
+    from engine.record import without_secret
+
+    with contextlib.suppress(OSError):
+        file.write_text(without_secret(file.read_text()))
 
 
 def exit_codes(folder: Path) -> list[int]:

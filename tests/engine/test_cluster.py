@@ -42,8 +42,8 @@ def test_results_of_jobs_that_ran_side_by_side_say_so(engine):
 def test_a_job_that_was_killed_is_not_taken_for_valid(tmp_path):
     from engine.sweep import exit_codes
 
-    (tmp_path / "0_mobilenet" / ".hydra").mkdir(parents=True)
-    (tmp_path / "0_mobilenet" / ".hydra" / "exit_code").write_text("0")
+    (tmp_path / "0_mobilenet").mkdir()
+    (tmp_path / "0_mobilenet" / "exit_code").write_text("0")
     (tmp_path / "1_mobilenet").mkdir()
     (tmp_path / ".submitit").mkdir()
     assert sorted(exit_codes(tmp_path)) == [0, 1]

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -389,6 +390,7 @@ def test_the_command_says_so_and_ends_with_2(engine, good_trees, tree):
     ("path", "words"), [("null", "set path=DIR"), ("nowhere", "is no folder"), (".", "no results")]
 )
 def test_a_check_of_nothing_is_refused(engine, path, words):
-    ended = engine("mode=check", f"path={path}", "hydra.run.dir=made")
+    ended = engine("mode=check", f"path={path}", "hydra.run.dir=made/here")
     assert ended.code == 3
     assert words in ended.err
+    assert not Path("made").exists()
