@@ -92,7 +92,7 @@ def _watch(load: Load, full: Settings) -> Watch:
 
     def watch(progress: Progress) -> bool:
         late = progress.over_bound + progress.overdue
-        seen = progress.completed + progress.overdue
+        seen = progress.known
         if load.kind == "confirm":
             early = progress.elapsed_s < LEAD_IN * run_length_s(full)
             hopeless = decided(late, seen, share, load.dispersion) is Outcome.FAIL

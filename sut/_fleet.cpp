@@ -1863,7 +1863,7 @@ struct __pyx_t_3sut_6_fleet_Answer {
  * 
  * 
  * cdef class Tape:             # <<<<<<<<<<<<<<
- *     cdef int64_t per_query, total, bound_ns, last_take
+ *     cdef int64_t per_query, total, bound_ns, tpot_bound_ns, last_take
  *     cdef int64_t *scheduled
 */
 struct __pyx_obj_7loadgen_5_tape_Tape {
@@ -1872,6 +1872,7 @@ struct __pyx_obj_7loadgen_5_tape_Tape {
   int64_t per_query;
   int64_t total;
   int64_t bound_ns;
+  int64_t tpot_bound_ns;
   int64_t last_take;
   int64_t *scheduled;
   uint32_t *takes;
@@ -1884,6 +1885,8 @@ struct __pyx_obj_7loadgen_5_tape_Tape {
   std::atomic<int64_t>  over_bound;
   std::atomic<int64_t>  repeated;
   std::atomic<int64_t>  unknown;
+  std::atomic<int64_t>  begun;
+  std::atomic<int64_t>  over_tpot;
   PyObject *scheduled_ns;
   PyObject *take_words;
   PyObject *answer_words;
@@ -2071,7 +2074,7 @@ struct __pyx_memoryviewslice_obj {
  * 
  * 
  * cdef class Tape:             # <<<<<<<<<<<<<<
- *     cdef int64_t per_query, total, bound_ns, last_take
+ *     cdef int64_t per_query, total, bound_ns, tpot_bound_ns, last_take
  *     cdef int64_t *scheduled
 */
 
@@ -2081,6 +2084,10 @@ struct __pyx_vtabstruct_7loadgen_5_tape_Tape {
   void (*take)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t, int64_t, int64_t, int64_t);
   int64_t (*answer)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t, int64_t, uint8_t, int64_t);
   void (*first_token)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t, int64_t, int64_t);
+  void (*count_token)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t, int32_t);
+  void (*_hear)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t, int64_t);
+  int64_t (*late)(struct __pyx_obj_7loadgen_5_tape_Tape *);
+  int64_t (*late_at_most)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t);
   PyObject *(*count_tokens)(struct __pyx_obj_7loadgen_5_tape_Tape *, __Pyx_memviewslice, PyObject *);
   PyObject *(*keep)(struct __pyx_obj_7loadgen_5_tape_Tape *, __Pyx_memviewslice, PyObject *, PyObject *);
   PyObject *(*apart_takes)(struct __pyx_obj_7loadgen_5_tape_Tape *);
