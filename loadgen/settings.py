@@ -69,8 +69,8 @@ class Settings:
     ``spin_us``: how long before a query's time a waiting taker stops sleeping and spins.
     ``max_late_share``: largest share of waiting takes that may wake more than ``late_ms`` late.
     ``extend``: a run whose early-stopping test is undecided at its end goes on until it is
-    decided (with tokens, until both are), at most for ``max_duration_ms``. The first query at or after that is the last one,
-    as in the official LoadGen.
+    decided (with tokens, until both are), at most for ``max_duration_ms``. The first query at or
+    after that is the last one, as in the official LoadGen.
     ``arrivals``, ``burst_size``, ``trace_ns``: how server queries arrive; a trace is the
     ascending times in ns after the start, and replaces rate, duration and count.
     ``interval_ms``: for multi_stream, the fixed time between queries of v0.5 (paper, III-C): a
