@@ -124,6 +124,14 @@ class Settings:
     sample_index_seed: int = 0
     schedule_seed: int = 0
 
+    @property
+    def bounds_ms(self) -> dict[str, float]:
+        """The bounds in force, by what they are of: "latency", or "ttft" and "tpot"."""
+        own = {"latency": self.bound_ms}
+        if self.use_token_latencies:
+            own = {"ttft": self.ttft_bound_ms, "tpot": self.tpot_bound_ms}
+        return {name: bound for name, bound in own.items() if bound is not None}
+
     def __post_init__(self) -> None:
         for wrong, problem in self._checks():
             if wrong:

@@ -50,9 +50,10 @@ class Load:
 class Probe:
     """One run of the search: its load, what it said, and what it cost.
 
-    ``tail_ms``: its tail latency, None if nothing was answered. ``late``: answers over the
-    bound, of ``query_count``; ``cluster_squares`` as in ``Evidence``. ``reused``: taken from an
-    earlier search.
+    ``tail_ms``: its tail latency, None if nothing was answered; where there are several bounds, the
+    tail of what is ``judged``: that which more were over. ``late``: answers over the bound, of
+    ``query_count``; ``cluster_squares`` as in ``Evidence``. ``reused``: taken from an earlier
+    search.
     """
 
     rate_qps: float
@@ -64,6 +65,7 @@ class Probe:
     cluster_squares: float
     duration_s: float
     reused: bool = False
+    judged: str = "latency"
 
     @property
     def evidence(self) -> Evidence:
