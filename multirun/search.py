@@ -16,7 +16,7 @@ from multirun.belief import Belief, Evidence, Prior, Target, believe
 Kind = Literal["probe", "confirm"]
 
 # Rates that are looked at before the one to confirm is chosen.
-PLACES = 150
+PLACES = 50
 # In run lengths: what a run may last longer than planned, until its last query is answered.
 OVERRUN = 0.02
 # After a probe without a late query, the next one goes to this quantile of the peak.

@@ -87,7 +87,7 @@ def test_its_capacity_counts_all_tokens():
     sut = speaking(token_curve=ServiceCurve((1, 4), (1.0, 1.2)))
     offline = Settings(Scenario.OFFLINE, target_qps=1.0, min_duration_ms=0, min_sample_count=40_000)
     measured = judge(run(offline, NoSamples(), sut)).statistics.completed_samples_per_s
-    assert sut.capacity_qps == pytest.approx(measured, rel=0.02)
+    assert sut.capacity_qps == pytest.approx(measured, rel=0.1)
 
 
 def test_a_run_extends_itself_until_its_token_tests_have_decided():
