@@ -92,6 +92,9 @@ class Scenario:
     name: str = limited(choices=SCENARIOS)
     target_qps: float | None = limited(None, more_than=0)
     bound_ms: float | None = limited(None, more_than=0)
+    use_token_latencies: bool = False
+    ttft_bound_ms: float | None = limited(None, more_than=0)
+    tpot_bound_ms: float | None = limited(None, more_than=0)
     samples_per_query: int | None = limited(None, at_least=1)
     min_duration_s: float | None = limited(None, at_least=0)
     max_duration_s: float | None = limited(None, more_than=0)
@@ -168,6 +171,7 @@ class NullSut:
     workers: int = limited(1, at_least=1, at_most=1024)
     max_batch: int = limited(1, at_least=1, at_most=10_000_000)
     delay_us: float = limited(0.0, at_least=0, at_most=6e7)
+    answer_tokens: list[int] | None = limited(None, at_least=2, at_most=10**6)
 
 
 @dataclass(frozen=True)
@@ -182,6 +186,8 @@ class SimulatedSut:
     batch: list[int] = limited([1], at_least=1)
     service_ms: list[float] = limited([1.0], more_than=0)
     profile: str | None = None
+    answer_tokens: list[int] | None = limited(None, at_least=2, at_most=10**6)
+    token_ms: list[float] = limited([10.0], more_than=0)
     network_ms: float = limited(0.0, at_least=0, at_most=6e5)
     spread: float = limited(0.0, at_least=0, at_most=3)
     stall_share: float = limited(0.0, at_least=0, at_most=1)

@@ -22,14 +22,26 @@ Seen = Callable[[Probe, RunLog | None, Verdict | None], None]
 
 # The offline run is short: the true limit may lie a little higher.
 CEILING_SLACK = 1.05
+# Where the peak lies below the offline throughput is hardly known where tokens are judged.
+TOKEN_SPREAD = 0.7
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is known before the search: the unloaded latency, and the bound."""
+    """What is known before the search: the unloaded latency, and the bound.
+
+    ``judged``: what they are of, where tokens are judged the one that is nearer to its bound.
+    """
 
     unloaded_ms: float
     bound_ms: float
+    judged: str = "latency"
+
+    @property
+    def subject(self) -> str:
+        """What it is that takes so long."""
+        named = {"latency": "one query", "ttft": "the first token", "tpot": "each further token"}
+        return f"{named[self.judged]} on the idle system takes"
 
     @property
     def feasible(self) -> bool:
@@ -40,11 +52,11 @@ class Limits:
         """The feasibility as a row of a verdict."""
         factor = self.unloaded_ms / self.bound_ms
         hint = (
-            f"no rate can meet the bound: one query on the idle system takes {factor:.2f} times "
+            f"no rate can meet the bound: {self.subject} {factor:.2f} times "
             "as long; try another precision, more threads or faster hardware"
         )
         return Constraint(
-            "unloaded_latency",
+            f"unloaded_{self.judged}",
             f"<= {self.bound_ms:g} ms",
             f"{self.unloaded_ms:.2f} ms",
             self.feasible,
@@ -52,8 +64,11 @@ class Limits:
         )
 
 
-def unloaded_latency_ms(full: Settings, run: Runner) -> float:
-    """Median latency of single queries on the idle system, in ms; a few seconds at most."""
+def unloaded(full: Settings, bounds_ms: dict[str, float], run: Runner) -> Limits:
+    """Median latency of single queries on the idle system, in ms; a few seconds at most.
+
+    ``bounds_ms``: of what is judged, by its name (``Settings.bounds_ms``).
+    """
     settings = Settings(
         scenario=Scenario.SINGLE_STREAM,
         min_query_count=5,
@@ -62,9 +77,14 @@ def unloaded_latency_ms(full: Settings, run: Runner) -> float:
         sut_timeout_ms=full.sut_timeout_ms,
         qsl_seed=full.qsl_seed,
         confidence=None,
+        use_token_latencies=full.use_token_latencies,
     )
-    verdict = judge(_completed(run(settings, "unloaded latency", None)))
-    return verdict.statistics.latency_ms["p50"]
+    statistics = judge(_completed(run(settings, "unloaded latency", None))).statistics
+    times_ms = {"latency": statistics.latency_ms}
+    if statistics.tokens is not None:
+        times_ms |= {"ttft": statistics.tokens.ttft_ms, "tpot": statistics.tokens.tpot_ms}
+    found = [Limits(times_ms[name]["p50"], bound, name) for name, bound in bounds_ms.items()]
+    return max(found, key=lambda limits: limits.unloaded_ms / limits.bound_ms)
 
 
 def offline_qps(full: Settings, batch: int, duration_s: float, run: Runner) -> float:
@@ -106,6 +126,8 @@ def prior(benchmark: Benchmark, limits: Limits, curve: ServiceCurve, full: Setti
     """
     ceiling = full.target_qps
     assert ceiling is not None
+    if full.use_token_latencies:  # of which the model knows nothing
+        return Prior(0.6 * ceiling, CEILING_SLACK * ceiling, spread=TOKEN_SPREAD)
     sut = benchmark.sut
     model = SimulatedSut(
         curve,

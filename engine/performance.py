@@ -15,7 +15,7 @@ from engine.peak import (
     find_streams,
     offline_qps,
     prior,
-    unloaded_latency_ms,
+    unloaded,
 )
 from engine.plan import bound_ms, full_settings, interval_ms, run_count, searches_streams
 from engine.preprocessing import put_preprocessed
@@ -151,15 +151,15 @@ class Part:
 
     def _peak(self) -> Speed:
         config, kept = self.benchmark.config, kept_probes(self.benchmark)
-        full, bound = partial(full_settings, config), bound_ms(config)
-        assert bound is not None
-        facts = self._known(kept) if kept.facts else self.measured(bound, full(1.0))
-        limits = Limits(facts["unloaded_ms"], bound)
+        full = partial(full_settings, config)
+        bounds = full(1.0).bounds_ms
+        facts = self._known(kept) if kept.facts else self.measured(bounds, full(1.0))
+        limits = limits_of(facts)
         if not limits.feasible:
             return self._infeasible(limits)
         kept.begin(facts)
         start = self.expected(facts, limits)
-        facts = {**facts, "bound_ms": bound, "guess_qps": start.guess_qps}
+        facts = {**facts, "bounds_ms": bounds, "guess_qps": start.guess_qps}
         probes: list[Probe] = []
         repeats, confirmed = Repeats(run_count(config)), False
 
@@ -190,12 +190,13 @@ class Part:
         interval = interval_ms(config)
         assert interval is not None
         full = full_settings(config, None)
-        facts = self._known(kept) if kept.facts else self.measured(interval, full)
-        limits = Limits(facts["unloaded_ms"], interval)
+        bounds = {"latency": interval}
+        facts = self._known(kept) if kept.facts else self.measured(bounds, full)
+        limits = limits_of(facts)
         if not limits.feasible:
             return self._infeasible(limits)
         kept.begin(facts)
-        facts = {**facts, "bound_ms": interval}
+        facts = {**facts, "bounds_ms": bounds}
         probes: list[Probe] = []
 
         def seen(probe: Probe, log: RunLog | None, verdict: Verdict | None) -> None:
@@ -222,15 +223,16 @@ class Part:
         self._put_batch(times_ms)
         return kept.facts
 
-    def measured(self, bound: float, full: Settings) -> dict[str, Any]:
+    def measured(self, bounds_ms: dict[str, float], full: Settings) -> dict[str, Any]:
         """Unloaded latency; if that is within the bound, batch times and offline throughput."""
-        unloaded_ms = unloaded_latency_ms(full, self.go)
-        if not Limits(unloaded_ms, bound).feasible:
-            return {"unloaded_ms": unloaded_ms}
+        limits = unloaded(full, bounds_ms, self.go)
+        facts = dataclasses.asdict(limits)
+        if not limits.feasible:
+            return facts
         times_ms = self._batch(Scenario.SERVER)
         seconds = self.benchmark.config.search.offline_duration_s
         return {
-            "unloaded_ms": unloaded_ms,
+            **facts,
             "ceiling_qps": offline_qps(full, self._batch_limit(), seconds, self.go),
             "max_batch": getattr(self.benchmark.sut, "max_batch", None),
             "service_ms_by_batch": {str(size): ms for size, ms in times_ms.items()},
@@ -248,14 +250,18 @@ class Part:
     def _infeasible(self, limits: Limits) -> Speed:
         self.record.unmeasured(limits.constraint(), searches_streams(self.benchmark.config))
         nothing = SearchResult(None, None, None, None, 0.0, (), "no rate can meet the bound")
-        facts = {"unloaded_ms": limits.unloaded_ms, "bound_ms": limits.bound_ms}
-        self.record.search(nothing, facts)
+        self.record.search(nothing, dataclasses.asdict(limits))
         message = (
-            f"The bound cannot be met at any rate: one query on the idle system takes "
+            f"The bound cannot be met at any rate: {limits.subject} "
             f"{limits.unloaded_ms:.1f} ms, the bound is {limits.bound_ms:g} ms "
             f"({limits.unloaded_ms / limits.bound_ms:.2f} times too slow)."
         )
         return Speed(Ending.COMPLETE, False, None, message)
+
+
+def limits_of(facts: dict[str, Any]) -> Limits:
+    """The limits among the facts of a search."""
+    return Limits(facts["unloaded_ms"], facts["bound_ms"], facts["judged"])
 
 
 def told(probe: Probe) -> str:
@@ -263,7 +269,8 @@ def told(probe: Probe) -> str:
     tail = "-" if probe.tail_ms is None else f"{probe.tail_ms:.2f} ms"
     share = probe.late / max(probe.query_count, 1)
     again = ", reused" if probe.reused else ""
+    judged = "" if probe.judged == "latency" else f"{probe.judged} "
     return (
-        f"{probe.kind} {probe.rate_qps:.4g} qps {probe.outcome}: tail {tail}, {share:.2%} of "
-        f"{probe.query_count:,} over the bound, {probe.duration_s:.1f} s{again}"
+        f"{probe.kind} {probe.rate_qps:.4g} qps {probe.outcome}: {judged}tail {tail}, "
+        f"{share:.2%} of {probe.query_count:,} over the bound, {probe.duration_s:.1f} s{again}"
     )

@@ -68,7 +68,7 @@ def bound_ms(config: Config) -> float | None:
 
     Raises ConfigError for a server benchmark whose bound neither the rules nor the user give.
     """
-    if config.scenario.name != Scenario.SERVER:
+    if config.scenario.name != Scenario.SERVER or config.scenario.use_token_latencies:
         return None
     if config.scenario.bound_ms is not None:
         return config.scenario.bound_ms
@@ -84,6 +84,7 @@ def bound_ms(config: Config) -> float | None:
 
 def check(config: Config) -> None:
     """Raise ConfigError for what can be refused before anything is built."""
+    _check_tokens(config)
     mode = Mode.ACCURACY if config.mode == "accuracy" else Mode.PERFORMANCE
     full = full_settings(config, config.scenario.target_qps or 1.0, mode)
     rate, searched = config.scenario.target_qps, config.search.kind != "none"
@@ -124,6 +125,21 @@ def check(config: Config) -> None:
         raise ConfigError(
             "scenario=server without a search needs a rate: set scenario.target_qps=QPS, or "
             "search=max_qps to find the highest valid one."
+        )
+
+
+def _check_tokens(config: Config) -> None:
+    if not config.scenario.use_token_latencies:
+        return
+    if getattr(config.sut, "answer_tokens", None) is None:
+        raise ConfigError(
+            f"scenario.use_token_latencies: sut={config.sut.name} gives no tokens. Choose "
+            "sut=simulated or sut=null with sut.answer_tokens=[NUMBER,...]."
+        )
+    if config.mode != "performance" or config.search.tune.enabled:
+        raise ConfigError(
+            "scenario.use_token_latencies is for mode=performance without search.tune: what else "
+            "there is looks at the latency of whole answers."
         )
 
 
@@ -188,6 +204,9 @@ def full_settings(
             same_index=own.same_index,
             traffic=own.traffic or rules.traffic,
             spin_us=own.spin_us,
+            use_token_latencies=own.use_token_latencies,
+            ttft_bound_ms=own.ttft_bound_ms,
+            tpot_bound_ms=own.tpot_bound_ms,
         )
     except ValueError as error:
         raise ConfigError(f"scenario={own.name} with rules={rules.name}: {error}.") from error
@@ -243,8 +262,9 @@ def deviations(
     for name, expected in usual.items():
         if (value := getattr(own, name)) != expected:
             found.append(f"scenario.{name}={value} is not the rules' traffic")
-    if own.bound_ms is not None:
-        found.append(f"scenario.bound_ms={own.bound_ms:g} was set by hand")
+    for name in ("bound_ms", "ttft_bound_ms", "tpot_bound_ms"):
+        if (bound := getattr(own, name)) is not None:
+            found.append(f"scenario.{name}={bound:g} was set by hand")
     count, loaded = rules.performance_sample_counts.get(config.model.name), config.dataset
     if count is not None and (loaded.performance_sample_count or count) < count:
         found.append(f"dataset.performance_sample_count is below the rules' {count}")

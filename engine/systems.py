@@ -136,6 +136,7 @@ def _null(own: NullSut) -> System:
         workers=own.workers,
         max_batch=own.max_batch or 1,
         delay_us=own.delay_us,
+        answer_tokens=own.answer_tokens,
     )
 
 
@@ -148,6 +149,9 @@ def _simulated(own: SimulatedSut) -> System:
             curve = ServiceCurve.read(Path(own.profile).expanduser())
         else:
             curve = ServiceCurve(tuple(own.batch), tuple(own.service_ms))
+        token_curve = None
+        if own.answer_tokens is not None:
+            token_curve = ServiceCurve(tuple(own.batch), tuple(own.token_ms))
     except OSError as error:
         raise ConfigError(f"sut.profile={own.profile}: {error.strerror or error}.") from error
     except ValueError as error:
@@ -161,4 +165,6 @@ def _simulated(own: SimulatedSut) -> System:
         max_wait_us=own.max_wait_us,
         network_ms=own.network_ms,
         fortune=simulated.Fortune(**{name: getattr(own, name) for name in names}),
+        answer_tokens=own.answer_tokens,
+        token_curve=token_curve,
     )

@@ -163,6 +163,11 @@ def metrics_of(record: Json) -> dict[str, float]:
         figures[metric["name"]] = metric["value"]
         for name, value in statistics.get("latency_ms", {}).items():
             figures[f"latency_{name}_ms"] = value
+        tokens = statistics.get("tokens") or {}
+        for kind in ("ttft", "tpot"):
+            for name, value in tokens.get(f"{kind}_ms", {}).items():
+                figures[f"{kind}_{name}_ms"] = value
+        figures["tokens_per_s"] = tokens.get("per_s")
         for name in ("completed_samples_per_s", "duration_s", "query_count", "batch_size_mean"):
             figures[name] = statistics.get(name)
         for name, value in statistics.get("wake_late_us", {}).items():

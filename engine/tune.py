@@ -16,9 +16,8 @@ from engine.build import Benchmark, Say
 from engine.config import Config
 from engine.errors import ConfigError
 from engine.paths import OWN_CONF
-from engine.peak import Limits
-from engine.performance import Follow, part_of
-from engine.plan import bound_ms, full_settings
+from engine.performance import Follow, limits_of, part_of
+from engine.plan import full_settings
 from engine.record import Record
 from engine.systems import restarted, usable_cores
 from loadgen.files import atomically
@@ -126,10 +125,8 @@ def _try(
     say: Say,
 ) -> Tried:
     part, full = part_of(one, record, follow, say), partial(full_settings, one.config)
-    bound = bound_ms(one.config)
-    assert bound is not None
-    facts = part.measured(bound, full(1.0))
-    limits = Limits(facts["unloaded_ms"], bound)
+    facts = part.measured(full(1.0).bounds_ms, full(1.0))
+    limits = limits_of(facts)
     if not limits.feasible:
         return Tried(setting, dropped=f"one query alone takes {limits.unloaded_ms:.1f} ms")
     start, numbers = part.expected(facts, limits), itertools.count()

@@ -73,14 +73,12 @@ cdef class OpenLoop(Queries):
 
     cdef void _extend(self, int64_t begin) noexcept nogil:
         """At the limit: move it as far as the early-stopping test needs, or end there."""
-        cdef int64_t answered, late, needed
+        cdef int64_t late, most, needed
         # The next query would be due then: as many answers as can be are known.
         self._sleep(self.tape.scheduled[begin // self.per_query], 0)
-        answered = self.tape.done.load() + self.tape.failed.load()
-        late = self.tape.over_bound.load()
+        late, most = self.tape.late(), self.tape.late_at_most(begin)
         with gil:
-            # Whoever has not answered yet may turn out to be late.
-            needed = needed_queries(self.settings, begin, late, late + begin - answered)
+            needed = needed_queries(self.settings, begin, late, most)
         self.limit = min(self.tape.total, max(begin, needed))
         if self.limit == begin or self.limit == self.tape.total:
             self.extends = False

@@ -23,6 +23,10 @@ cdef int64_t SLICE_NS = 20_000_000
 cdef int64_t LEAD_NS = 1_000_000
 
 
+def _ns(bound_ms):
+    return 2**62 if bound_ms is None else int(min(bound_ms * 1e6, 2**62))
+
+
 cdef class Queries:
     """The queries of one loaded set, to be taken and answered.
 
@@ -35,14 +39,16 @@ cdef class Queries:
         self.per_query = traffic.samples_per_query
         self.spin_ns = int(settings.spin_us * 1e3)
         samples = len(traffic.sample_index)
-        bound_ns = int((settings.bound_ms or 9e12) * 1e6)
+        tokens = settings.use_token_latencies
+        bound_ms = settings.ttft_bound_ms if tokens else settings.bound_ms
         self.tape = Tape(
             samples,
             self.per_query,
             traffic.scheduled_ns,
-            bound_ns,
+            _ns(bound_ms),
             self._logged(samples),
-            settings.use_token_latencies,
+            tokens,
+            _ns(settings.tpot_bound_ms),
         )
         self._point()
 
@@ -192,7 +198,9 @@ cdef class Queries:
             "issued": self.cursor.load(),
             "completed": self.tape.done.load(),
             "failed": self.tape.failed.load(),
+            "begun": self.tape.begun.load(),
             "over_bound": self.tape.over_bound.load(),
+            "over_tpot": self.tape.over_tpot.load(),
             "repeated": self.tape.repeated.load(),
             "unknown": self.tape.unknown.load(),
             "after_end": self.after_end.load(),

@@ -14,7 +14,7 @@ cdef struct Apart:
 
 
 cdef class Tape:
-    cdef int64_t per_query, total, bound_ns, last_take
+    cdef int64_t per_query, total, bound_ns, tpot_bound_ns, last_take
     cdef int64_t *scheduled
     cdef uint32_t *takes
     cdef int64_t *answers
@@ -22,6 +22,7 @@ cdef class Tape:
     cdef int32_t *token_counts
     cdef vector[Apart] apart
     cdef atomic[int64_t] done, failed, over_bound, repeated, unknown
+    cdef atomic[int64_t] begun, over_tpot
     cdef object scheduled_ns, take_words, answer_words, first_token_ns, token_count
     cdef object logged, responses, first_responses
 
@@ -32,6 +33,10 @@ cdef class Tape:
         self, int64_t first, int64_t count, uint8_t state, int64_t at
     ) noexcept nogil
     cdef void first_token(self, int64_t first, int64_t count, int64_t at) noexcept nogil
+    cdef void count_token(self, int64_t index, int32_t tokens) noexcept nogil
+    cdef void _hear(self, int64_t index, int64_t at) noexcept nogil
+    cdef int64_t late(self) noexcept nogil
+    cdef int64_t late_at_most(self, int64_t issued) noexcept nogil
     cdef count_tokens(self, const int64_t[:] ids, tokens)
     cdef keep(self, const int64_t[:] ids, outputs, list responses)
     cdef apart_takes(self)

@@ -33,13 +33,15 @@ cdef class Tape:
 
     ``scheduled_ns``: int64[queries], or None for a closed loop, whose times it will record.
     ``logged``: bool[samples], whose responses are kept, or None.
-    ``tokens``: whether first tokens and token counts are recorded.
+    ``tokens``: whether first tokens and token counts are recorded. ``bound_ns`` then is that of the
+    first token, and ``tpot_bound_ns`` that of the time for each further one.
     """
 
     def __cinit__(
-        self, int64_t samples, int per_query, scheduled_ns, bound_ns, logged, bint tokens=False
+        self, int64_t samples, int per_query, scheduled_ns, bound_ns, logged, bint tokens=False,
+        tpot_bound_ns=2**62,
     ):
-        self.per_query, self.bound_ns = per_query, bound_ns
+        self.per_query, self.bound_ns, self.tpot_bound_ns = per_query, bound_ns, tpot_bound_ns
         self.first_token_ns = np.empty(0, np.int64) if tokens else None
         self.token_count = np.empty(0, np.int32) if tokens else None
         self.scheduled_ns = np.empty(0, np.int64) if scheduled_ns is None else scheduled_ns
@@ -118,7 +120,10 @@ cdef class Tape:
                 self.unknown.fetch_add(1)
             elif replace_if(&self.answers[index], &before, word):
                 fresh += 1
-                over += at - self.scheduled[index // self.per_query] > self.bound_ns
+                if self.first_tokens != NULL:
+                    self._hear(index, at)
+                else:
+                    over += at - self.scheduled[index // self.per_query] > self.bound_ns
             elif before == _UNTAKEN:
                 self.unknown.fetch_add(1)
             else:
@@ -136,13 +141,38 @@ cdef class Tape:
 
         One for a sample that was never taken is counted as unknown.
         """
-        cdef int64_t index, before
+        cdef int64_t index, before, fresh = 0, over = 0
         for index in range(first, first + count):
             if index < 0 or index >= self.total or at < 0 or self.answers[index] == _UNTAKEN:
                 self.unknown.fetch_add(1)
             elif self.answers[index] == _OPEN:
                 before = -1
-                replace_if(&self.first_tokens[index], &before, at)
+                if replace_if(&self.first_tokens[index], &before, at):
+                    fresh += 1
+                    over += at - self.scheduled[index // self.per_query] > self.bound_ns
+        self.begun.fetch_add(fresh)
+        self.over_bound.fetch_add(over)
+
+    cdef void _hear(self, int64_t index, int64_t at) noexcept nogil:
+        """An answer came at ``at``: tokens that were never told of are later than any bound."""
+        cdef int64_t begun = self.first_tokens[index]
+        cdef int64_t further = self.token_counts[index] - 1
+        if begun < 0:
+            self.begun.fetch_add(1)
+            self.over_bound.fetch_add(1)
+        if begun < 0 or further < 1 or (at - begun) // further > self.tpot_bound_ns:
+            self.over_tpot.fetch_add(1)
+
+    cdef int64_t late(self) noexcept nogil:
+        """Samples over their bound so far; of two bounds, over the one that more are over."""
+        return max(self.over_bound.load(), self.over_tpot.load())
+
+    cdef int64_t late_at_most(self, int64_t issued) noexcept nogil:
+        """The same once ``issued`` are answered, if all that is still to come is late."""
+        cdef int64_t answered = self.done.load() + self.failed.load()
+        cdef int64_t begun = answered if self.first_tokens == NULL else self.begun.load()
+        return max(self.over_bound.load() + issued - begun,
+                   self.over_tpot.load() + issued - answered)
 
     cdef count_tokens(self, const int64_t[:] ids, tokens):
         """Note of how many tokens each answer that is about to be given consists."""
@@ -156,8 +186,13 @@ cdef class Tape:
             raise ValueError(f"tokens: they are counted in 31 bits, got {tokens!r:.60}")
         cdef const int32_t[::1] counts = np.ascontiguousarray(given, np.int32)
         for i in range(ids.shape[0]):
-            if 0 <= ids[i] < self.total and self.answers[ids[i]] == _OPEN:
-                self.token_counts[ids[i]] = counts[i]
+            self.count_token(ids[i], counts[i])
+
+    cdef void count_token(self, int64_t index, int32_t tokens) noexcept nogil:
+        """As ``count_tokens``, of one sample."""
+        if self.token_counts != NULL and 0 <= index < self.total:
+            if self.answers[index] == _OPEN:
+                self.token_counts[index] = tokens
 
     cdef keep(self, const int64_t[:] ids, outputs, list responses):
         """Copy the logged ones: the system under test may use its buffers again."""

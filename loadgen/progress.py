@@ -19,7 +19,9 @@ class Progress:
     """A running run at one moment; counts in samples, ``total`` None for a closed loop.
 
     ``over_bound``: answered too late. ``overdue``: not answered, and at least so many too late
-    already. ``waiting``: due and not yet taken.
+    already. ``waiting``: due and not yet taken. ``known``: of so many it is known whether they are
+    late. With tokens, what is late and known is the first token, or the time for each further one
+    if more are over that.
     """
 
     settings: Settings
@@ -29,6 +31,7 @@ class Progress:
     failed: int
     over_bound: int
     overdue: int
+    known: int
     waiting: int
     total: int | None
     queries: Queries
@@ -63,25 +66,28 @@ Watch = Callable[[Progress], bool | None]
 def progress_of(queries: Queries) -> Progress:
     """How far ``queries`` have come."""
     counts, elapsed_ns = queries.counts, queries.elapsed_ns
-    traffic = queries.traffic
+    traffic, settings = queries.traffic, queries.settings
+    tokens = settings.use_token_latencies
+    known = counts["begun"] if tokens else counts["completed"] + counts["failed"]
     total, waiting, overdue = None, 0, 0
     if traffic.scheduled_ns is not None:
         total = len(traffic.sample_index)
         due = int(np.searchsorted(traffic.scheduled_ns, elapsed_ns, side="right"))
         waiting = max(0, due * traffic.samples_per_query - counts["issued"])
         # Whole numbers: for a fraction NumPy would copy the schedule.
-        bound_ns = int((queries.settings.bound_ms or FOREVER_MS) * 1e6)
+        bound_ms = settings.ttft_bound_ms if tokens else settings.bound_ms
+        bound_ns = int((bound_ms or FOREVER_MS) * 1e6)
         past = int(np.searchsorted(traffic.scheduled_ns, elapsed_ns - bound_ns))
-        answered = counts["completed"] + counts["failed"]
-        overdue = max(0, past * traffic.samples_per_query - answered)
+        overdue = max(0, past * traffic.samples_per_query - known)
     return Progress(
-        settings=queries.settings,
+        settings=settings,
         elapsed_s=elapsed_ns / 1e9,
         issued=counts["issued"],
         completed=counts["completed"],
         failed=counts["failed"],
-        over_bound=counts["over_bound"],
+        over_bound=max(counts["over_bound"], counts["over_tpot"] - overdue),
         overdue=overdue,
+        known=known + overdue,
         waiting=waiting,
         total=total,
         queries=queries,

@@ -69,8 +69,8 @@ class Settings:
     ``spin_us``: how long before a query's time a waiting taker stops sleeping and spins.
     ``max_late_share``: largest share of waiting takes that may wake more than ``late_ms`` late.
     ``extend``: a run whose early-stopping test is undecided at its end goes on until it is
-    decided, at most for ``max_duration_ms``. The first query at or after that is the last one,
-    as in the official LoadGen.
+    decided (with tokens, until both are), at most for ``max_duration_ms``. The first query at or
+    after that is the last one, as in the official LoadGen.
     ``arrivals``, ``burst_size``, ``trace_ns``: how server queries arrive; a trace is the
     ascending times in ns after the start, and replaces rate, duration and count.
     ``interval_ms``: for multi_stream, the fixed time between queries of v0.5 (paper, III-C): a
@@ -123,6 +123,14 @@ class Settings:
     qsl_seed: int = 0
     sample_index_seed: int = 0
     schedule_seed: int = 0
+
+    @property
+    def bounds_ms(self) -> dict[str, float]:
+        """The bounds in force, by what they are of: "latency", or "ttft" and "tpot"."""
+        own = {"latency": self.bound_ms}
+        if self.use_token_latencies:
+            own = {"ttft": self.ttft_bound_ms, "tpot": self.tpot_bound_ms}
+        return {name: bound for name, bound in own.items() if bound is not None}
 
     def __post_init__(self) -> None:
         for wrong, problem in self._checks():
@@ -182,8 +190,6 @@ class Settings:
             yield unused, f"{name}={value}: only a server run with use_token_latencies has it"
             missing = value is None and server and self.mode is Mode.PERFORMANCE
             yield missing, f"server with use_token_latencies needs {name}, which it is judged by"
-        undecided = self.extend and self.use_token_latencies
-        yield undecided, "extend: not with use_token_latencies, judged only when a run is over"
 
 
 LEAST = {

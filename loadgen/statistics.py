@@ -137,7 +137,8 @@ def needed_queries(settings: Settings, queries: int, over: int, at_most_over: in
     """How many queries an extending run should have, given ``queries`` with so many over.
 
     ``queries`` if the early-stopping test has passed even with ``at_most_over``, or has failed
-    because the percentile itself lies over the bound; more if it is undecided.
+    because the percentile itself lies over the bound; more if it is undecided. Of two tests, the
+    one with more over their bound decides for both.
     """
     assert settings.confidence is not None
     share = 1 - settings.percentile / 100

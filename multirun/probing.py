@@ -12,6 +12,7 @@ from scipy.special import betainc
 from loadgen import Ending, Progress, RunLog, Settings, Verdict, judge
 from loadgen.progress import Watch
 from loadgen.statistics import allowed_over, cluster_squares
+from loadgen.tokens import token_latencies_ns
 from multirun.belief import Target
 from multirun.search import Load, Outcome, Probe
 
@@ -92,7 +93,7 @@ def _watch(load: Load, full: Settings) -> Watch:
 
     def watch(progress: Progress) -> bool:
         late = progress.over_bound + progress.overdue
-        seen = progress.completed + progress.overdue
+        seen = progress.known
         if load.kind == "confirm":
             early = progress.elapsed_s < LEAD_IN * run_length_s(full)
             hopeless = decided(late, seen, share, load.dispersion) is Outcome.FAIL
@@ -116,27 +117,54 @@ def decided(late: int, seen: int, share: float, dispersion: float) -> Outcome:
 
 
 def _probe(load: Load, full: Settings, log: RunLog, verdict: Verdict) -> Probe:
-    assert full.bound_ms is not None
-    latency_ns = _known(log)
+    judged, latency_ns = _judged(log, full)
+    bound_ms, figures = full.bounds_ms[judged], verdict.statistics
+    tails_ms = (
+        figures.latency_ms if figures.tokens is None else getattr(figures.tokens, f"{judged}_ms")
+    )
     outcome = Outcome.PASS if verdict.valid else Outcome.FAIL
     if load.kind == "probe":
-        late = int((latency_ns > full.bound_ms * 1e6).sum())
+        late = _over(latency_ns, bound_ms)
         outcome = decided(late, len(latency_ns), target_of(full).share, load.dispersion)
         latency_ns = latency_ns[int(LEAD_IN * len(latency_ns)) :]
     return Probe(
         rate_qps=load.rate_qps,
         kind=load.kind,
         outcome=outcome,
-        tail_ms=verdict.statistics.latency_ms.get(f"p{full.percentile:g}"),
-        late=int((latency_ns > full.bound_ms * 1e6).sum()),
+        tail_ms=tails_ms.get(f"p{full.percentile:g}"),
+        late=_over(latency_ns, bound_ms),
         query_count=len(latency_ns),
-        cluster_squares=cluster_squares(latency_ns / 1e6, full.bound_ms),
+        cluster_squares=cluster_squares(latency_ns / 1e6, bound_ms),
         duration_s=verdict.statistics.duration_s,
+        judged=judged,
     )
 
 
-def _known(log: RunLog) -> np.ndarray:
-    """Latencies in ns; of a query without an answer, how long it waited, if that is too long."""
+def _judged(log: RunLog, full: Settings) -> tuple[str, np.ndarray]:
+    """What is judged, and its times in ns; of two, those of which more are over their bound."""
+    if log.first_token_ns is None:
+        return "latency", _known(log, log.completed_ns, log.done, full.bounds_ms["latency"])
+    begun = log.first_token_ns >= 0
+    times = {
+        "ttft": _known(log, log.first_token_ns, begun, full.bounds_ms["ttft"]),
+        "tpot": token_latencies_ns(log)[1],
+    }
+
+    def worst(name: str) -> tuple[int, float]:
+        values, bound_ms = times[name], full.bounds_ms[name]
+        tail = float(np.percentile(values, full.percentile)) if len(values) else 0.0
+        return _over(values, bound_ms), tail / bound_ms
+
+    judged = max(times, key=worst)
+    return judged, times[judged]
+
+
+def _over(values_ns: np.ndarray, bound_ms: float) -> int:
+    return int((values_ns > bound_ms * 1e6).sum())
+
+
+def _known(log: RunLog, at_ns: np.ndarray, came: np.ndarray, bound_ms: float) -> np.ndarray:
+    """Latencies in ns; of what has not come, how long the query waited, if that is too long."""
     waited_ns = int(log.completed_ns.max(initial=0)) - log.scheduled_ns
-    latency_ns = np.where(log.done, log.completed_ns - log.scheduled_ns, waited_ns)
-    return latency_ns[log.done | (waited_ns > (log.settings.bound_ms or 0) * 1e6)]
+    latency_ns = np.where(came, at_ns - log.scheduled_ns, waited_ns)
+    return latency_ns[came | (waited_ns > bound_ms * 1e6)]

@@ -16,7 +16,7 @@ from multirun.belief import Belief, Evidence, Prior, Target, believe
 Kind = Literal["probe", "confirm"]
 
 # Rates that are looked at before the one to confirm is chosen.
-PLACES = 150
+PLACES = 50
 # In run lengths: what a run may last longer than planned, until its last query is answered.
 OVERRUN = 0.02
 # After a probe without a late query, the next one goes to this quantile of the peak.
@@ -53,9 +53,10 @@ class Load:
 class Probe:
     """One run of the search: its load, what it said, and what it cost.
 
-    ``tail_ms``: its tail latency, None if nothing was answered. ``late``: answers over the
-    bound, of ``query_count``; ``cluster_squares`` as in ``Evidence``. ``reused``: taken from an
-    earlier search.
+    ``tail_ms``: its tail latency, None if nothing was answered; where there are several bounds, the
+    tail of what is ``judged``: that which more were over. ``late``: answers over the bound, of
+    ``query_count``; ``cluster_squares`` as in ``Evidence``. ``reused``: taken from an earlier
+    search.
     """
 
     rate_qps: float
@@ -67,6 +68,7 @@ class Probe:
     cluster_squares: float
     duration_s: float
     reused: bool = False
+    judged: str = "latency"
 
     @property
     def evidence(self) -> Evidence:

@@ -1851,19 +1851,20 @@ struct __pyx_t_3sut_6_fleet_Answer;
  * 
  * cdef struct Answer:             # <<<<<<<<<<<<<<
  *     int64_t first, count
- *     bint failed
+ *     bint failed, begins
 */
 struct __pyx_t_3sut_6_fleet_Answer {
   int64_t first;
   int64_t count;
   int failed;
+  int begins;
 };
 
 /* "loadgen/_tape.pxd":16
  * 
  * 
  * cdef class Tape:             # <<<<<<<<<<<<<<
- *     cdef int64_t per_query, total, bound_ns, last_take
+ *     cdef int64_t per_query, total, bound_ns, tpot_bound_ns, last_take
  *     cdef int64_t *scheduled
 */
 struct __pyx_obj_7loadgen_5_tape_Tape {
@@ -1872,6 +1873,7 @@ struct __pyx_obj_7loadgen_5_tape_Tape {
   int64_t per_query;
   int64_t total;
   int64_t bound_ns;
+  int64_t tpot_bound_ns;
   int64_t last_take;
   int64_t *scheduled;
   uint32_t *takes;
@@ -1884,6 +1886,8 @@ struct __pyx_obj_7loadgen_5_tape_Tape {
   std::atomic<int64_t>  over_bound;
   std::atomic<int64_t>  repeated;
   std::atomic<int64_t>  unknown;
+  std::atomic<int64_t>  begun;
+  std::atomic<int64_t>  over_tpot;
   PyObject *scheduled_ns;
   PyObject *take_words;
   PyObject *answer_words;
@@ -1972,6 +1976,8 @@ struct __pyx_obj_3sut_6_fleet_Fleet {
   PyObject_HEAD
   struct __pyx_vtabstruct_3sut_6_fleet_Fleet *__pyx_vtab;
   __Pyx_memviewslice service_ns;
+  __Pyx_memviewslice token_ns;
+  __Pyx_memviewslice tokens;
   int64_t workers;
   int64_t wait_ns;
   int64_t network_ns;
@@ -2071,7 +2077,7 @@ struct __pyx_memoryviewslice_obj {
  * 
  * 
  * cdef class Tape:             # <<<<<<<<<<<<<<
- *     cdef int64_t per_query, total, bound_ns, last_take
+ *     cdef int64_t per_query, total, bound_ns, tpot_bound_ns, last_take
  *     cdef int64_t *scheduled
 */
 
@@ -2081,6 +2087,10 @@ struct __pyx_vtabstruct_7loadgen_5_tape_Tape {
   void (*take)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t, int64_t, int64_t, int64_t);
   int64_t (*answer)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t, int64_t, uint8_t, int64_t);
   void (*first_token)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t, int64_t, int64_t);
+  void (*count_token)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t, int32_t);
+  void (*_hear)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t, int64_t);
+  int64_t (*late)(struct __pyx_obj_7loadgen_5_tape_Tape *);
+  int64_t (*late_at_most)(struct __pyx_obj_7loadgen_5_tape_Tape *, int64_t);
   PyObject *(*count_tokens)(struct __pyx_obj_7loadgen_5_tape_Tape *, __Pyx_memviewslice, PyObject *);
   PyObject *(*keep)(struct __pyx_obj_7loadgen_5_tape_Tape *, __Pyx_memviewslice, PyObject *, PyObject *);
   PyObject *(*apart_takes)(struct __pyx_obj_7loadgen_5_tape_Tape *);
@@ -2127,7 +2137,9 @@ static struct __pyx_vtabstruct_7loadgen_8_queries_Queries *__pyx_vtabptr_7loadge
 struct __pyx_vtabstruct_3sut_6_fleet_Fleet {
   void (*_answer)(struct __pyx_obj_3sut_6_fleet_Fleet *, struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t);
   void (*_serve)(struct __pyx_obj_3sut_6_fleet_Fleet *, struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t);
-  int64_t (*_service_ns)(struct __pyx_obj_3sut_6_fleet_Fleet *, int64_t, int64_t);
+  int64_t (*_speak)(struct __pyx_obj_3sut_6_fleet_Fleet *, struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t, int64_t, int64_t, double);
+  void (*_fly)(struct __pyx_obj_3sut_6_fleet_Fleet *, struct __pyx_t_3sut_6_fleet_Answer, int64_t);
+  double (*_factor)(struct __pyx_obj_3sut_6_fleet_Fleet *, int64_t);
   PyObject *(*_draw)(struct __pyx_obj_3sut_6_fleet_Fleet *);
 };
 static struct __pyx_vtabstruct_3sut_6_fleet_Fleet *__pyx_vtabptr_3sut_6_fleet_Fleet;
@@ -3041,6 +3053,9 @@ static void __Pyx_RaiseBufferIndexError(int axis);
 /* BufferIndexErrorNogil.proto */
 static void __Pyx_RaiseBufferIndexErrorNogil(int axis);
 
+/* ModInt[Py_ssize_t].proto */
+static CYTHON_INLINE Py_ssize_t __Pyx_mod_Py_ssize_t(Py_ssize_t, Py_ssize_t, int b_is_constant);
+
 /* IterFinish.proto */
 static CYTHON_INLINE int __Pyx_IterFinish(void);
 
@@ -3427,6 +3442,9 @@ static int __Pyx_ValidateAndInit_memviewslice(
 /* ObjectToMemviewSlice.proto */
 static CYTHON_INLINE __Pyx_memviewslice __Pyx_PyObject_to_MemoryviewSlice_dc_nn_int64_t(PyObject *, int writable_flag);
 
+/* ObjectToMemviewSlice.proto */
+static CYTHON_INLINE __Pyx_memviewslice __Pyx_PyObject_to_MemoryviewSlice_dc_nn_int32_t__const__(PyObject *, int writable_flag);
+
 /* CppExceptionConversion.proto */
 #ifndef __Pyx_CppExn2PyErr
 #include <new>
@@ -3640,7 +3658,9 @@ static PyObject *__pyx_memoryviewslice_assign_item_from_object(struct __pyx_memo
 static PyObject *__pyx_memoryviewslice__get_base(struct __pyx_memoryviewslice_obj *__pyx_v_self); /* proto*/
 static void __pyx_f_3sut_6_fleet_5Fleet__answer(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, struct __pyx_obj_7loadgen_8_queries_Queries *__pyx_v_queries, int64_t __pyx_v_at); /* proto*/
 static void __pyx_f_3sut_6_fleet_5Fleet__serve(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, struct __pyx_obj_7loadgen_8_queries_Queries *__pyx_v_queries, int64_t __pyx_v_begin); /* proto*/
-static int64_t __pyx_f_3sut_6_fleet_5Fleet__service_ns(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, int64_t __pyx_v_count, int64_t __pyx_v_now); /* proto*/
+static int64_t __pyx_f_3sut_6_fleet_5Fleet__speak(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, struct __pyx_obj_7loadgen_8_queries_Queries *__pyx_v_queries, int64_t __pyx_v_first, int64_t __pyx_v_count, int64_t __pyx_v_begun, double __pyx_v_factor); /* proto*/
+static void __pyx_f_3sut_6_fleet_5Fleet__fly(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, struct __pyx_t_3sut_6_fleet_Answer __pyx_v_answer, int64_t __pyx_v_at); /* proto*/
+static double __pyx_f_3sut_6_fleet_5Fleet__factor(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, int64_t __pyx_v_now); /* proto*/
 static PyObject *__pyx_f_3sut_6_fleet_5Fleet__draw(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self); /* proto*/
 
 /* Module declarations from "libc.math" */
@@ -3718,6 +3738,7 @@ static void __pyx_memoryview__slice_assign_scalar(char *, Py_ssize_t *, Py_ssize
 static PyObject *__pyx_unpickle_Enum__set_state(struct __pyx_MemviewEnum_obj *, PyObject *); /*proto*/
 /* #### Code section: typeinfo ### */
 static const __Pyx_TypeInfo __Pyx_TypeInfo_nn_int64_t = { "int64_t", NULL, sizeof(int64_t), { 0 }, 0, __PYX_IS_UNSIGNED(int64_t) ? 'U' : 'I', __PYX_IS_UNSIGNED(int64_t), 0 };
+static const __Pyx_TypeInfo __Pyx_TypeInfo_nn_int32_t__const__ = { "const int32_t", NULL, sizeof(int32_t const ), { 0 }, 0, __PYX_IS_UNSIGNED(int32_t const ) ? 'U' : 'I', __PYX_IS_UNSIGNED(int32_t const ), 0 };
 static const __Pyx_TypeInfo __Pyx_TypeInfo_double = { "double", NULL, sizeof(double), { 0 }, 0, 'R', 0, 0 };
 static const __Pyx_TypeInfo __Pyx_TypeInfo_unsigned_char = { "unsigned char", NULL, sizeof(unsigned char), { 0 }, 0, __PYX_IS_UNSIGNED(unsigned char) ? 'U' : 'I', __PYX_IS_UNSIGNED(unsigned char), 0 };
 /* #### Code section: before_global_var ### */
@@ -3790,7 +3811,7 @@ static void __pyx_memoryviewslice___pyx_pf_15View_dot_MemoryView_16_memoryviewsl
 static PyObject *__pyx_pf___pyx_memoryviewslice___reduce_cython__(CYTHON_UNUSED struct __pyx_memoryviewslice_obj *__pyx_v_self); /* proto */
 static PyObject *__pyx_pf___pyx_memoryviewslice_2__setstate_cython__(CYTHON_UNUSED struct __pyx_memoryviewslice_obj *__pyx_v_self, CYTHON_UNUSED PyObject *__pyx_v___pyx_state); /* proto */
 static PyObject *__pyx_pf_15View_dot_MemoryView___pyx_unpickle_Enum(CYTHON_UNUSED PyObject *__pyx_self, PyObject *__pyx_v___pyx_type, long __pyx_v___pyx_checksum, PyObject *__pyx_v___pyx_state); /* proto */
-static int __pyx_pf_3sut_6_fleet_5Fleet___init__(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, PyObject *__pyx_v_service_ns, PyObject *__pyx_v_chances, int64_t __pyx_v_workers, int64_t __pyx_v_wait_ns, int64_t __pyx_v_network_ns, double __pyx_v_drift, int64_t __pyx_v_drift_period_ns); /* proto */
+static int __pyx_pf_3sut_6_fleet_5Fleet___init__(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, PyObject *__pyx_v_service_ns, PyObject *__pyx_v_chances, int64_t __pyx_v_workers, int64_t __pyx_v_wait_ns, int64_t __pyx_v_network_ns, double __pyx_v_drift, int64_t __pyx_v_drift_period_ns, PyObject *__pyx_v_tokens, PyObject *__pyx_v_token_ns); /* proto */
 static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_2reset(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, int64_t __pyx_v_elapsed_ns); /* proto */
 static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_4advance(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, struct __pyx_obj_7loadgen_8_queries_Queries *__pyx_v_queries, int64_t __pyx_v_until_ns); /* proto */
 static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_6__reduce_cython__(CYTHON_UNUSED struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self); /* proto */
@@ -3965,7 +3986,7 @@ namespace {
     PyObject *__pyx_slice[1];
     PyObject *__pyx_tuple[2];
     PyObject *__pyx_codeobj_tab[4];
-    PyObject *__pyx_string_tab[123];
+    PyObject *__pyx_string_tab[128];
     PyObject *__pyx_number_tab[4];
 /* #### Code section: module_state_contents ### */
 /* PyFrozenDict.module_state_decls */
@@ -4087,57 +4108,62 @@ static __pyx_mstatetype * const __pyx_mstate_global = &__pyx_mstate_global_stati
 #define __pyx_n_u_asyncio_coroutines __pyx_string_tab[69]
 #define __pyx_n_u_base __pyx_string_tab[70]
 #define __pyx_n_u_begin __pyx_string_tab[71]
-#define __pyx_n_u_c __pyx_string_tab[72]
-#define __pyx_n_u_chances __pyx_string_tab[73]
-#define __pyx_n_u_cline_in_traceback __pyx_string_tab[74]
-#define __pyx_n_u_count __pyx_string_tab[75]
-#define __pyx_n_u_drift __pyx_string_tab[76]
-#define __pyx_n_u_drift_period_ns __pyx_string_tab[77]
-#define __pyx_n_u_dtype_is_object __pyx_string_tab[78]
-#define __pyx_n_u_elapsed_ns __pyx_string_tab[79]
-#define __pyx_n_u_encode __pyx_string_tab[80]
-#define __pyx_n_u_enumerate __pyx_string_tab[81]
-#define __pyx_n_u_error __pyx_string_tab[82]
-#define __pyx_n_u_flags __pyx_string_tab[83]
-#define __pyx_n_u_format __pyx_string_tab[84]
-#define __pyx_n_u_fortran __pyx_string_tab[85]
-#define __pyx_n_u_id __pyx_string_tab[86]
-#define __pyx_n_u_index __pyx_string_tab[87]
-#define __pyx_n_u_items __pyx_string_tab[88]
-#define __pyx_n_u_itemsize __pyx_string_tab[89]
-#define __pyx_n_u_memview __pyx_string_tab[90]
-#define __pyx_n_u_mode __pyx_string_tab[91]
-#define __pyx_n_u_name __pyx_string_tab[92]
-#define __pyx_n_u_ndim __pyx_string_tab[93]
-#define __pyx_n_u_network_ns __pyx_string_tab[94]
-#define __pyx_n_u_obj __pyx_string_tab[95]
-#define __pyx_n_u_pack __pyx_string_tab[96]
-#define __pyx_n_u_pop __pyx_string_tab[97]
-#define __pyx_n_u_queries __pyx_string_tab[98]
-#define __pyx_n_u_register __pyx_string_tab[99]
-#define __pyx_n_u_reset __pyx_string_tab[100]
-#define __pyx_n_u_self __pyx_string_tab[101]
-#define __pyx_n_u_service_ns __pyx_string_tab[102]
-#define __pyx_n_u_setdefault __pyx_string_tab[103]
-#define __pyx_n_u_shape __pyx_string_tab[104]
-#define __pyx_n_u_size __pyx_string_tab[105]
-#define __pyx_n_u_start __pyx_string_tab[106]
-#define __pyx_n_u_step __pyx_string_tab[107]
-#define __pyx_n_u_stop __pyx_string_tab[108]
-#define __pyx_n_u_struct __pyx_string_tab[109]
-#define __pyx_n_u_sut__fleet __pyx_string_tab[110]
-#define __pyx_n_u_unpack __pyx_string_tab[111]
-#define __pyx_n_u_until_ns __pyx_string_tab[112]
-#define __pyx_n_u_update __pyx_string_tab[113]
-#define __pyx_n_u_values __pyx_string_tab[114]
-#define __pyx_n_u_wait_ns __pyx_string_tab[115]
-#define __pyx_n_u_workers __pyx_string_tab[116]
-#define __pyx_n_u_x __pyx_string_tab[117]
-#define __pyx_n_b_O __pyx_string_tab[118]
-#define __pyx_kp_b_void_struct___pyx_t_7loadgen_4_r __pyx_string_tab[119]
-#define __pyx_kp_b_iso88591_Q __pyx_string_tab[120]
-#define __pyx_kp_b_iso88591_A_Kq_1_A_HF_G6_E_at1_U_1 __pyx_string_tab[121]
-#define __pyx_kp_b_iso88591_A_gYe1_1D_t2Zt7_xq_1AT_d_gYa_wj __pyx_string_tab[122]
+#define __pyx_n_u_begins __pyx_string_tab[72]
+#define __pyx_n_u_c __pyx_string_tab[73]
+#define __pyx_n_u_chances __pyx_string_tab[74]
+#define __pyx_n_u_cline_in_traceback __pyx_string_tab[75]
+#define __pyx_n_u_count __pyx_string_tab[76]
+#define __pyx_n_u_drift __pyx_string_tab[77]
+#define __pyx_n_u_drift_period_ns __pyx_string_tab[78]
+#define __pyx_n_u_dtype_is_object __pyx_string_tab[79]
+#define __pyx_n_u_elapsed_ns __pyx_string_tab[80]
+#define __pyx_n_u_encode __pyx_string_tab[81]
+#define __pyx_n_u_enumerate __pyx_string_tab[82]
+#define __pyx_n_u_error __pyx_string_tab[83]
+#define __pyx_n_u_failed __pyx_string_tab[84]
+#define __pyx_n_u_first __pyx_string_tab[85]
+#define __pyx_n_u_flags __pyx_string_tab[86]
+#define __pyx_n_u_format __pyx_string_tab[87]
+#define __pyx_n_u_fortran __pyx_string_tab[88]
+#define __pyx_n_u_id __pyx_string_tab[89]
+#define __pyx_n_u_index __pyx_string_tab[90]
+#define __pyx_n_u_items __pyx_string_tab[91]
+#define __pyx_n_u_itemsize __pyx_string_tab[92]
+#define __pyx_n_u_memview __pyx_string_tab[93]
+#define __pyx_n_u_mode __pyx_string_tab[94]
+#define __pyx_n_u_name __pyx_string_tab[95]
+#define __pyx_n_u_ndim __pyx_string_tab[96]
+#define __pyx_n_u_network_ns __pyx_string_tab[97]
+#define __pyx_n_u_obj __pyx_string_tab[98]
+#define __pyx_n_u_pack __pyx_string_tab[99]
+#define __pyx_n_u_pop __pyx_string_tab[100]
+#define __pyx_n_u_queries __pyx_string_tab[101]
+#define __pyx_n_u_register __pyx_string_tab[102]
+#define __pyx_n_u_reset __pyx_string_tab[103]
+#define __pyx_n_u_self __pyx_string_tab[104]
+#define __pyx_n_u_service_ns __pyx_string_tab[105]
+#define __pyx_n_u_setdefault __pyx_string_tab[106]
+#define __pyx_n_u_shape __pyx_string_tab[107]
+#define __pyx_n_u_size __pyx_string_tab[108]
+#define __pyx_n_u_start __pyx_string_tab[109]
+#define __pyx_n_u_step __pyx_string_tab[110]
+#define __pyx_n_u_stop __pyx_string_tab[111]
+#define __pyx_n_u_struct __pyx_string_tab[112]
+#define __pyx_n_u_sut__fleet __pyx_string_tab[113]
+#define __pyx_n_u_token_ns __pyx_string_tab[114]
+#define __pyx_n_u_tokens __pyx_string_tab[115]
+#define __pyx_n_u_unpack __pyx_string_tab[116]
+#define __pyx_n_u_until_ns __pyx_string_tab[117]
+#define __pyx_n_u_update __pyx_string_tab[118]
+#define __pyx_n_u_values __pyx_string_tab[119]
+#define __pyx_n_u_wait_ns __pyx_string_tab[120]
+#define __pyx_n_u_workers __pyx_string_tab[121]
+#define __pyx_n_u_x __pyx_string_tab[122]
+#define __pyx_n_b_O __pyx_string_tab[123]
+#define __pyx_kp_b_void_struct___pyx_t_7loadgen_4_r __pyx_string_tab[124]
+#define __pyx_kp_b_iso88591_Q __pyx_string_tab[125]
+#define __pyx_kp_b_iso88591_A_Kq_1_A_HF_G6_E_at1_U_1 __pyx_string_tab[126]
+#define __pyx_kp_b_iso88591_A_gYe1_1D_t2Zt7_xq_1AT_d_gYa_wj __pyx_string_tab[127]
 #define __pyx_int_0 __pyx_number_tab[0]
 #define __pyx_int_neg_1 __pyx_number_tab[1]
 #define __pyx_int_65536 __pyx_number_tab[2]
@@ -4176,7 +4202,7 @@ static CYTHON_SMALL_CODE int __pyx_m_clear(PyObject *m) {
   for (int i=0; i<1; ++i) { Py_CLEAR(clear_module_state->__pyx_slice[i]); }
   for (int i=0; i<2; ++i) { Py_CLEAR(clear_module_state->__pyx_tuple[i]); }
   for (int i=0; i<4; ++i) { Py_CLEAR(clear_module_state->__pyx_codeobj_tab[i]); }
-  for (int i=0; i<123; ++i) { Py_CLEAR(clear_module_state->__pyx_string_tab[i]); }
+  for (int i=0; i<128; ++i) { Py_CLEAR(clear_module_state->__pyx_string_tab[i]); }
   for (int i=0; i<4; ++i) { Py_CLEAR(clear_module_state->__pyx_number_tab[i]); }
 /* #### Code section: module_state_clear_contents ### */
 /* CommonTypesMetaclass.module_state_clear */
@@ -4220,7 +4246,7 @@ static CYTHON_SMALL_CODE int __pyx_m_traverse(PyObject *m, visitproc visit, void
   for (int i=0; i<1; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_slice[i]); }
   for (int i=0; i<2; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_tuple[i]); }
   for (int i=0; i<4; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_codeobj_tab[i]); }
-  for (int i=0; i<123; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_string_tab[i]); }
+  for (int i=0; i<128; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_string_tab[i]); }
   for (int i=0; i<4; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_number_tab[i]); }
 /* #### Code section: module_state_traverse_contents ### */
 /* CommonTypesMetaclass.module_state_traverse */
@@ -18769,12 +18795,12 @@ static CYTHON_INLINE double __pyx_f_7loadgen_4_rng_exponential(struct __pyx_t_7l
   return __pyx_r;
 }
 
-/* "sut/_fleet.pyx":45
+/* "sut/_fleet.pyx":49
  *     cdef vector[int64_t] unused
  * 
  *     def __init__(             # <<<<<<<<<<<<<<
  *         self, service_ns, chances, int64_t workers, int64_t wait_ns, int64_t network_ns,
- *         double drift, int64_t drift_period_ns,
+ *         double drift, int64_t drift_period_ns, tokens=None, token_ns=None,
 */
 
 /* Python wrapper */
@@ -18799,11 +18825,13 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   int64_t __pyx_v_network_ns;
   double __pyx_v_drift;
   int64_t __pyx_v_drift_period_ns;
+  PyObject *__pyx_v_tokens = 0;
+  PyObject *__pyx_v_token_ns = 0;
   #if !CYTHON_VECTORCALL_TPNEW
   CYTHON_UNUSED Py_ssize_t __pyx_nargs;
   #endif
   CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[7] = {0,0,0,0,0,0,0};
+  PyObject* values[9] = {0,0,0,0,0,0,0,0,0};
   int __pyx_lineno = 0;
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
@@ -18819,76 +18847,109 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   #endif
   __pyx_kwvalues = __Pyx_KwValues_FASTCALL_TPNEW(__pyx_args, __pyx_nargs);
   {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_service_ns,&__pyx_mstate_global->__pyx_n_u_chances,&__pyx_mstate_global->__pyx_n_u_workers,&__pyx_mstate_global->__pyx_n_u_wait_ns,&__pyx_mstate_global->__pyx_n_u_network_ns,&__pyx_mstate_global->__pyx_n_u_drift,&__pyx_mstate_global->__pyx_n_u_drift_period_ns,0};
+    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_service_ns,&__pyx_mstate_global->__pyx_n_u_chances,&__pyx_mstate_global->__pyx_n_u_workers,&__pyx_mstate_global->__pyx_n_u_wait_ns,&__pyx_mstate_global->__pyx_n_u_network_ns,&__pyx_mstate_global->__pyx_n_u_drift,&__pyx_mstate_global->__pyx_n_u_drift_period_ns,&__pyx_mstate_global->__pyx_n_u_tokens,&__pyx_mstate_global->__pyx_n_u_token_ns,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL_TPNEW(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 45, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 49, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
+        case  9:
+        values[8] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 8);
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[8])) __PYX_ERR(0, 49, __pyx_L3_error)
+        CYTHON_FALLTHROUGH;
+        case  8:
+        values[7] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 7);
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[7])) __PYX_ERR(0, 49, __pyx_L3_error)
+        CYTHON_FALLTHROUGH;
         case  7:
         values[6] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 6);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[6])) __PYX_ERR(0, 45, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[6])) __PYX_ERR(0, 49, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  6:
         values[5] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 5);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[5])) __PYX_ERR(0, 45, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[5])) __PYX_ERR(0, 49, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  5:
         values[4] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 4);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[4])) __PYX_ERR(0, 45, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[4])) __PYX_ERR(0, 49, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  4:
         values[3] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 3);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 45, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 49, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  3:
         values[2] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 45, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 49, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 45, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 49, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 45, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 49, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "__init__", 0) < (0)) __PYX_ERR(0, 45, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "__init__", 0) < (0)) __PYX_ERR(0, 49, __pyx_L3_error)
+
+      /* "sut/_fleet.pyx":51
+ *     def __init__(
+ *         self, service_ns, chances, int64_t workers, int64_t wait_ns, int64_t network_ns,
+ *         double drift, int64_t drift_period_ns, tokens=None, token_ns=None,             # <<<<<<<<<<<<<<
+ *     ):
+ *         self.service_ns, self.chances, self.workers = service_ns, chances, workers
+*/
+      if (!values[7]) values[7] = __Pyx_NewRef(((PyObject *)Py_None));
+      if (!values[8]) values[8] = __Pyx_NewRef(((PyObject *)Py_None));
       for (Py_ssize_t i = __pyx_nargs; i < 7; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("__init__", 1, 7, 7, i); __PYX_ERR(0, 45, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("__init__", 0, 7, 9, i); __PYX_ERR(0, 49, __pyx_L3_error) }
       }
-    } else if (unlikely(__pyx_nargs != 7)) {
-      goto __pyx_L5_argtuple_error;
     } else {
-      values[0] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 45, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 45, __pyx_L3_error)
-      values[2] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 45, __pyx_L3_error)
-      values[3] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 3);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 45, __pyx_L3_error)
-      values[4] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 4);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[4])) __PYX_ERR(0, 45, __pyx_L3_error)
-      values[5] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 5);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[5])) __PYX_ERR(0, 45, __pyx_L3_error)
-      values[6] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 6);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[6])) __PYX_ERR(0, 45, __pyx_L3_error)
+      switch (__pyx_nargs) {
+        case  9:
+        values[8] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 8);
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[8])) __PYX_ERR(0, 49, __pyx_L3_error)
+        CYTHON_FALLTHROUGH;
+        case  8:
+        values[7] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 7);
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[7])) __PYX_ERR(0, 49, __pyx_L3_error)
+        CYTHON_FALLTHROUGH;
+        case  7:
+        values[6] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 6);
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[6])) __PYX_ERR(0, 49, __pyx_L3_error)
+        values[5] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 5);
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[5])) __PYX_ERR(0, 49, __pyx_L3_error)
+        values[4] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 4);
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[4])) __PYX_ERR(0, 49, __pyx_L3_error)
+        values[3] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 3);
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 49, __pyx_L3_error)
+        values[2] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 2);
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 49, __pyx_L3_error)
+        values[1] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 1);
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 49, __pyx_L3_error)
+        values[0] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 0);
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 49, __pyx_L3_error)
+        break;
+        default: goto __pyx_L5_argtuple_error;
+      }
+      if (!values[7]) values[7] = __Pyx_NewRef(((PyObject *)Py_None));
+      if (!values[8]) values[8] = __Pyx_NewRef(((PyObject *)Py_None));
     }
     __pyx_v_service_ns = values[0];
     __pyx_v_chances = values[1];
-    __pyx_v_workers = __Pyx_PyLong_As_int64_t(values[2]); if (unlikely((__pyx_v_workers == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 46, __pyx_L3_error)
-    __pyx_v_wait_ns = __Pyx_PyLong_As_int64_t(values[3]); if (unlikely((__pyx_v_wait_ns == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 46, __pyx_L3_error)
-    __pyx_v_network_ns = __Pyx_PyLong_As_int64_t(values[4]); if (unlikely((__pyx_v_network_ns == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 46, __pyx_L3_error)
-    __pyx_v_drift = __Pyx_PyFloat_AsDouble(values[5]); if (unlikely((__pyx_v_drift == (double)-1) && PyErr_Occurred())) __PYX_ERR(0, 47, __pyx_L3_error)
-    __pyx_v_drift_period_ns = __Pyx_PyLong_As_int64_t(values[6]); if (unlikely((__pyx_v_drift_period_ns == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 47, __pyx_L3_error)
+    __pyx_v_workers = __Pyx_PyLong_As_int64_t(values[2]); if (unlikely((__pyx_v_workers == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 50, __pyx_L3_error)
+    __pyx_v_wait_ns = __Pyx_PyLong_As_int64_t(values[3]); if (unlikely((__pyx_v_wait_ns == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 50, __pyx_L3_error)
+    __pyx_v_network_ns = __Pyx_PyLong_As_int64_t(values[4]); if (unlikely((__pyx_v_network_ns == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 50, __pyx_L3_error)
+    __pyx_v_drift = __Pyx_PyFloat_AsDouble(values[5]); if (unlikely((__pyx_v_drift == (double)-1) && PyErr_Occurred())) __PYX_ERR(0, 51, __pyx_L3_error)
+    __pyx_v_drift_period_ns = __Pyx_PyLong_As_int64_t(values[6]); if (unlikely((__pyx_v_drift_period_ns == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 51, __pyx_L3_error)
+    __pyx_v_tokens = values[7];
+    __pyx_v_token_ns = values[8];
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("__init__", 1, 7, 7, __pyx_nargs); __PYX_ERR(0, 45, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("__init__", 0, 7, 9, __pyx_nargs); __PYX_ERR(0, 49, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -18899,7 +18960,15 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   __Pyx_RefNannyFinishContext();
   return -1;
   __pyx_L4_argument_unpacking_done:;
-  __pyx_r = __pyx_pf_3sut_6_fleet_5Fleet___init__(((struct __pyx_obj_3sut_6_fleet_Fleet *)__pyx_v_self), __pyx_v_service_ns, __pyx_v_chances, __pyx_v_workers, __pyx_v_wait_ns, __pyx_v_network_ns, __pyx_v_drift, __pyx_v_drift_period_ns);
+  __pyx_r = __pyx_pf_3sut_6_fleet_5Fleet___init__(((struct __pyx_obj_3sut_6_fleet_Fleet *)__pyx_v_self), __pyx_v_service_ns, __pyx_v_chances, __pyx_v_workers, __pyx_v_wait_ns, __pyx_v_network_ns, __pyx_v_drift, __pyx_v_drift_period_ns, __pyx_v_tokens, __pyx_v_token_ns);
+
+  /* "sut/_fleet.pyx":49
+ *     cdef vector[int64_t] unused
+ * 
+ *     def __init__(             # <<<<<<<<<<<<<<
+ *         self, service_ns, chances, int64_t workers, int64_t wait_ns, int64_t network_ns,
+ *         double drift, int64_t drift_period_ns, tokens=None, token_ns=None,
+*/
 
   /* function exit code */
   for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
@@ -18914,7 +18983,7 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   return __pyx_r;
 }
 
-static int __pyx_pf_3sut_6_fleet_5Fleet___init__(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, PyObject *__pyx_v_service_ns, PyObject *__pyx_v_chances, int64_t __pyx_v_workers, int64_t __pyx_v_wait_ns, int64_t __pyx_v_network_ns, double __pyx_v_drift, int64_t __pyx_v_drift_period_ns) {
+static int __pyx_pf_3sut_6_fleet_5Fleet___init__(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, PyObject *__pyx_v_service_ns, PyObject *__pyx_v_chances, int64_t __pyx_v_workers, int64_t __pyx_v_wait_ns, int64_t __pyx_v_network_ns, double __pyx_v_drift, int64_t __pyx_v_drift_period_ns, PyObject *__pyx_v_tokens, PyObject *__pyx_v_token_ns) {
   int __pyx_r;
   __Pyx_RefNannyDeclarations
   __Pyx_memviewslice __pyx_t_1 = { 0, 0, { 0 }, { 0 }, { 0 } };
@@ -18922,19 +18991,20 @@ static int __pyx_pf_3sut_6_fleet_5Fleet___init__(struct __pyx_obj_3sut_6_fleet_F
   int64_t __pyx_t_3;
   int64_t __pyx_t_4;
   double __pyx_t_5;
+  __Pyx_memviewslice __pyx_t_6 = { 0, 0, { 0 }, { 0 }, { 0 } };
   int __pyx_lineno = 0;
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("__init__", 0);
 
-  /* "sut/_fleet.pyx":49
- *         double drift, int64_t drift_period_ns,
+  /* "sut/_fleet.pyx":53
+ *         double drift, int64_t drift_period_ns, tokens=None, token_ns=None,
  *     ):
  *         self.service_ns, self.chances, self.workers = service_ns, chances, workers             # <<<<<<<<<<<<<<
  *         self.wait_ns, self.network_ns = wait_ns, network_ns
  *         self.drift, self.drift_period_ns = drift, drift_period_ns
 */
-  __pyx_t_1 = __Pyx_PyObject_to_MemoryviewSlice_dc_nn_int64_t(__pyx_v_service_ns, PyBUF_WRITABLE); if (unlikely(!__pyx_t_1.memview)) __PYX_ERR(0, 49, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyObject_to_MemoryviewSlice_dc_nn_int64_t(__pyx_v_service_ns, PyBUF_WRITABLE); if (unlikely(!__pyx_t_1.memview)) __PYX_ERR(0, 53, __pyx_L1_error)
   __pyx_t_2 = __pyx_v_chances;
   __Pyx_INCREF(__pyx_t_2);
   __pyx_t_3 = __pyx_v_workers;
@@ -18949,12 +19019,12 @@ static int __pyx_pf_3sut_6_fleet_5Fleet___init__(struct __pyx_obj_3sut_6_fleet_F
   __pyx_t_2 = 0;
   __pyx_v_self->workers = __pyx_t_3;
 
-  /* "sut/_fleet.pyx":50
+  /* "sut/_fleet.pyx":54
  *     ):
  *         self.service_ns, self.chances, self.workers = service_ns, chances, workers
  *         self.wait_ns, self.network_ns = wait_ns, network_ns             # <<<<<<<<<<<<<<
  *         self.drift, self.drift_period_ns = drift, drift_period_ns
- *         self._draw()
+ *         self.tokens, self.token_ns = tokens, token_ns
 */
   __pyx_t_3 = __pyx_v_wait_ns;
 
@@ -18963,12 +19033,12 @@ static int __pyx_pf_3sut_6_fleet_5Fleet___init__(struct __pyx_obj_3sut_6_fleet_F
   __pyx_v_self->wait_ns = __pyx_t_3;
   __pyx_v_self->network_ns = __pyx_t_4;
 
-  /* "sut/_fleet.pyx":51
+  /* "sut/_fleet.pyx":55
  *         self.service_ns, self.chances, self.workers = service_ns, chances, workers
  *         self.wait_ns, self.network_ns = wait_ns, network_ns
  *         self.drift, self.drift_period_ns = drift, drift_period_ns             # <<<<<<<<<<<<<<
+ *         self.tokens, self.token_ns = tokens, token_ns
  *         self._draw()
- * 
 */
   __pyx_t_5 = __pyx_v_drift;
 
@@ -18977,23 +19047,41 @@ static int __pyx_pf_3sut_6_fleet_5Fleet___init__(struct __pyx_obj_3sut_6_fleet_F
   __pyx_v_self->drift = __pyx_t_5;
   __pyx_v_self->drift_period_ns = __pyx_t_4;
 
-  /* "sut/_fleet.pyx":52
+  /* "sut/_fleet.pyx":56
  *         self.wait_ns, self.network_ns = wait_ns, network_ns
  *         self.drift, self.drift_period_ns = drift, drift_period_ns
+ *         self.tokens, self.token_ns = tokens, token_ns             # <<<<<<<<<<<<<<
+ *         self._draw()
+ * 
+*/
+  __pyx_t_6 = __Pyx_PyObject_to_MemoryviewSlice_dc_nn_int32_t__const__(__pyx_v_tokens, 0); if (unlikely(!__pyx_t_6.memview)) __PYX_ERR(0, 56, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyObject_to_MemoryviewSlice_dc_nn_int64_t(__pyx_v_token_ns, PyBUF_WRITABLE); if (unlikely(!__pyx_t_1.memview)) __PYX_ERR(0, 56, __pyx_L1_error)
+  __PYX_XCLEAR_MEMVIEW(&__pyx_v_self->tokens, 0);
+  __pyx_v_self->tokens = __pyx_t_6;
+  __pyx_t_6.memview = NULL;
+  __pyx_t_6.data = NULL;
+  __PYX_XCLEAR_MEMVIEW(&__pyx_v_self->token_ns, 0);
+  __pyx_v_self->token_ns = __pyx_t_1;
+  __pyx_t_1.memview = NULL;
+  __pyx_t_1.data = NULL;
+
+  /* "sut/_fleet.pyx":57
+ *         self.drift, self.drift_period_ns = drift, drift_period_ns
+ *         self.tokens, self.token_ns = tokens, token_ns
  *         self._draw()             # <<<<<<<<<<<<<<
  * 
  *     def reset(self, int64_t elapsed_ns):
 */
-  __pyx_t_2 = ((struct __pyx_vtabstruct_3sut_6_fleet_Fleet *)__pyx_v_self->__pyx_vtab)->_draw(__pyx_v_self); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 52, __pyx_L1_error)
+  __pyx_t_2 = ((struct __pyx_vtabstruct_3sut_6_fleet_Fleet *)__pyx_v_self->__pyx_vtab)->_draw(__pyx_v_self); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 57, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
-  /* "sut/_fleet.pyx":45
+  /* "sut/_fleet.pyx":49
  *     cdef vector[int64_t] unused
  * 
  *     def __init__(             # <<<<<<<<<<<<<<
  *         self, service_ns, chances, int64_t workers, int64_t wait_ns, int64_t network_ns,
- *         double drift, int64_t drift_period_ns,
+ *         double drift, int64_t drift_period_ns, tokens=None, token_ns=None,
 */
 
   /* function exit code */
@@ -19002,6 +19090,7 @@ static int __pyx_pf_3sut_6_fleet_5Fleet___init__(struct __pyx_obj_3sut_6_fleet_F
   __pyx_L1_error:;
   __PYX_XCLEAR_MEMVIEW(&__pyx_t_1, 1);
   __Pyx_XDECREF(__pyx_t_2);
+  __PYX_XCLEAR_MEMVIEW(&__pyx_t_6, 1);
   __Pyx_AddTraceback("sut._fleet.Fleet.__init__", __pyx_clineno, __pyx_lineno, __pyx_filename);
   __pyx_r = -1;
   __pyx_L0:;
@@ -19010,7 +19099,7 @@ static int __pyx_pf_3sut_6_fleet_5Fleet___init__(struct __pyx_obj_3sut_6_fleet_F
   return __pyx_r;
 }
 
-/* "sut/_fleet.pyx":54
+/* "sut/_fleet.pyx":59
  *         self._draw()
  * 
  *     def reset(self, int64_t elapsed_ns):             # <<<<<<<<<<<<<<
@@ -19058,32 +19147,32 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_elapsed_ns,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 54, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 59, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 54, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 59, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "reset", 0) < (0)) __PYX_ERR(0, 54, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "reset", 0) < (0)) __PYX_ERR(0, 59, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 1; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("reset", 1, 1, 1, i); __PYX_ERR(0, 54, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("reset", 1, 1, 1, i); __PYX_ERR(0, 59, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 1)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 54, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 59, __pyx_L3_error)
     }
-    __pyx_v_elapsed_ns = __Pyx_PyLong_As_int64_t(values[0]); if (unlikely((__pyx_v_elapsed_ns == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 54, __pyx_L3_error)
+    __pyx_v_elapsed_ns = __Pyx_PyLong_As_int64_t(values[0]); if (unlikely((__pyx_v_elapsed_ns == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 59, __pyx_L3_error)
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("reset", 1, 1, 1, __pyx_nargs); __PYX_ERR(0, 54, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("reset", 1, 1, 1, __pyx_nargs); __PYX_ERR(0, 59, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -19119,7 +19208,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_2reset(struct __pyx_obj_3sut_6_fle
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("reset", 0);
 
-  /* "sut/_fleet.pyx":56
+  /* "sut/_fleet.pyx":61
  *     def reset(self, int64_t elapsed_ns):
  *         """Get ready for a run: all idle. The last one took ``elapsed_ns``, for the drift."""
  *         self.age_ns += elapsed_ns             # <<<<<<<<<<<<<<
@@ -19128,7 +19217,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_2reset(struct __pyx_obj_3sut_6_fle
 */
   __pyx_v_self->age_ns = (__pyx_v_self->age_ns + __pyx_v_elapsed_ns);
 
-  /* "sut/_fleet.pyx":57
+  /* "sut/_fleet.pyx":62
  *         """Get ready for a run: all idle. The last one took ``elapsed_ns``, for the drift."""
  *         self.age_ns += elapsed_ns
  *         self.free = priority_queue[int64_t]()             # <<<<<<<<<<<<<<
@@ -19139,11 +19228,11 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_2reset(struct __pyx_obj_3sut_6_fle
     __pyx_t_1 = std::priority_queue<int64_t> ();
   } catch(...) {
     __Pyx_CppExn2PyErr();
-    __PYX_ERR(0, 57, __pyx_L1_error)
+    __PYX_ERR(0, 62, __pyx_L1_error)
   }
   __pyx_v_self->free = __PYX_STD_MOVE_IF_SUPPORTED(__pyx_t_1);
 
-  /* "sut/_fleet.pyx":58
+  /* "sut/_fleet.pyx":63
  *         self.age_ns += elapsed_ns
  *         self.free = priority_queue[int64_t]()
  *         self.flying = priority_queue[pair[int64_t, int64_t]]()             # <<<<<<<<<<<<<<
@@ -19154,11 +19243,11 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_2reset(struct __pyx_obj_3sut_6_fle
     __pyx_t_2 = std::priority_queue<std::pair<int64_t,int64_t> > ();
   } catch(...) {
     __Pyx_CppExn2PyErr();
-    __PYX_ERR(0, 58, __pyx_L1_error)
+    __PYX_ERR(0, 63, __pyx_L1_error)
   }
   __pyx_v_self->flying = __PYX_STD_MOVE_IF_SUPPORTED(__pyx_t_2);
 
-  /* "sut/_fleet.pyx":59
+  /* "sut/_fleet.pyx":64
  *         self.free = priority_queue[int64_t]()
  *         self.flying = priority_queue[pair[int64_t, int64_t]]()
  *         self.answers.clear()             # <<<<<<<<<<<<<<
@@ -19167,7 +19256,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_2reset(struct __pyx_obj_3sut_6_fle
 */
   __pyx_v_self->answers.clear();
 
-  /* "sut/_fleet.pyx":60
+  /* "sut/_fleet.pyx":65
  *         self.flying = priority_queue[pair[int64_t, int64_t]]()
  *         self.answers.clear()
  *         self.unused.clear()             # <<<<<<<<<<<<<<
@@ -19176,7 +19265,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_2reset(struct __pyx_obj_3sut_6_fle
 */
   __pyx_v_self->unused.clear();
 
-  /* "sut/_fleet.pyx":61
+  /* "sut/_fleet.pyx":66
  *         self.answers.clear()
  *         self.unused.clear()
  *         for _ in range(self.workers):             # <<<<<<<<<<<<<<
@@ -19190,7 +19279,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_2reset(struct __pyx_obj_3sut_6_fle
   for (__pyx_t_5 = 0; __pyx_t_5 < __pyx_t_4; __pyx_t_5+=1) {
     __pyx_v__ = __pyx_t_5;
 
-    /* "sut/_fleet.pyx":62
+    /* "sut/_fleet.pyx":67
  *         self.unused.clear()
  *         for _ in range(self.workers):
  *             self.free.push(0)             # <<<<<<<<<<<<<<
@@ -19201,7 +19290,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_2reset(struct __pyx_obj_3sut_6_fle
   }
 
 
-  /* "sut/_fleet.pyx":54
+  /* "sut/_fleet.pyx":59
  *         self._draw()
  * 
  *     def reset(self, int64_t elapsed_ns):             # <<<<<<<<<<<<<<
@@ -19222,7 +19311,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_2reset(struct __pyx_obj_3sut_6_fle
   return __pyx_r;
 }
 
-/* "sut/_fleet.pyx":64
+/* "sut/_fleet.pyx":69
  *             self.free.push(0)
  * 
  *     def advance(self, Queries queries, int64_t until_ns):             # <<<<<<<<<<<<<<
@@ -19271,39 +19360,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_queries,&__pyx_mstate_global->__pyx_n_u_until_ns,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 64, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 69, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 64, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 69, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 64, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 69, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "advance", 0) < (0)) __PYX_ERR(0, 64, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "advance", 0) < (0)) __PYX_ERR(0, 69, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("advance", 1, 2, 2, i); __PYX_ERR(0, 64, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("advance", 1, 2, 2, i); __PYX_ERR(0, 69, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 64, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 69, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 64, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 69, __pyx_L3_error)
     }
     __pyx_v_queries = ((struct __pyx_obj_7loadgen_8_queries_Queries *)values[0]);
-    __pyx_v_until_ns = __Pyx_PyLong_As_int64_t(values[1]); if (unlikely((__pyx_v_until_ns == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 64, __pyx_L3_error)
+    __pyx_v_until_ns = __Pyx_PyLong_As_int64_t(values[1]); if (unlikely((__pyx_v_until_ns == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 69, __pyx_L3_error)
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("advance", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 64, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("advance", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 69, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -19314,7 +19403,7 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   __Pyx_RefNannyFinishContext();
   return NULL;
   __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_queries), __pyx_mstate_global->__pyx_ptype_7loadgen_8_queries_Queries, 1, "queries", 0))) __PYX_ERR(0, 64, __pyx_L1_error)
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_queries), __pyx_mstate_global->__pyx_ptype_7loadgen_8_queries_Queries, 1, "queries", 0))) __PYX_ERR(0, 69, __pyx_L1_error)
   __pyx_r = __pyx_pf_3sut_6_fleet_5Fleet_4advance(((struct __pyx_obj_3sut_6_fleet_Fleet *)__pyx_v_self), __pyx_v_queries, __pyx_v_until_ns);
 
   /* function exit code */
@@ -19346,7 +19435,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_4advance(struct __pyx_obj_3sut_6_f
   int64_t __pyx_t_4;
   __Pyx_RefNannySetupContext("advance", 0);
 
-  /* "sut/_fleet.pyx":67
+  /* "sut/_fleet.pyx":72
  *         """Everything that happens until ``until_ns``."""
  *         cdef int64_t begin, answered
  *         with nogil:             # <<<<<<<<<<<<<<
@@ -19359,7 +19448,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_4advance(struct __pyx_obj_3sut_6_f
       __Pyx_FastGIL_Remember();
       /*try:*/ {
 
-        /* "sut/_fleet.pyx":68
+        /* "sut/_fleet.pyx":73
  *         cdef int64_t begin, answered
  *         with nogil:
  *             while not queries.finished.load():             # <<<<<<<<<<<<<<
@@ -19372,7 +19461,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_4advance(struct __pyx_obj_3sut_6_f
 
           if (!__pyx_t_1) break;
 
-          /* "sut/_fleet.pyx":69
+          /* "sut/_fleet.pyx":74
  *         with nogil:
  *             while not queries.finished.load():
  *                 answered = -self.flying.top().first if self.flying.size() else NEVER             # <<<<<<<<<<<<<<
@@ -19391,7 +19480,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_4advance(struct __pyx_obj_3sut_6_f
 
           __pyx_v_answered = __pyx_t_2;
 
-          /* "sut/_fleet.pyx":70
+          /* "sut/_fleet.pyx":75
  *             while not queries.finished.load():
  *                 answered = -self.flying.top().first if self.flying.size() else NEVER
  *                 begin = max(-self.free.top(), queries.next_due())             # <<<<<<<<<<<<<<
@@ -19415,7 +19504,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_4advance(struct __pyx_obj_3sut_6_f
           __pyx_v_begin = __pyx_t_4;
 
 
-          /* "sut/_fleet.pyx":71
+          /* "sut/_fleet.pyx":76
  *                 answered = -self.flying.top().first if self.flying.size() else NEVER
  *                 begin = max(-self.free.top(), queries.next_due())
  *                 if min(begin, answered) > until_ns:             # <<<<<<<<<<<<<<
@@ -19442,7 +19531,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_4advance(struct __pyx_obj_3sut_6_f
           if (__pyx_t_1) {
 
 
-            /* "sut/_fleet.pyx":72
+            /* "sut/_fleet.pyx":77
  *                 begin = max(-self.free.top(), queries.next_due())
  *                 if min(begin, answered) > until_ns:
  *                     queries.virtual_ns = until_ns             # <<<<<<<<<<<<<<
@@ -19451,7 +19540,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_4advance(struct __pyx_obj_3sut_6_f
 */
             __pyx_v_queries->virtual_ns = __pyx_v_until_ns;
 
-            /* "sut/_fleet.pyx":73
+            /* "sut/_fleet.pyx":78
  *                 if min(begin, answered) > until_ns:
  *                     queries.virtual_ns = until_ns
  *                     break             # <<<<<<<<<<<<<<
@@ -19460,7 +19549,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_4advance(struct __pyx_obj_3sut_6_f
 */
             goto __pyx_L7_break;
 
-            /* "sut/_fleet.pyx":71
+            /* "sut/_fleet.pyx":76
  *                 answered = -self.flying.top().first if self.flying.size() else NEVER
  *                 begin = max(-self.free.top(), queries.next_due())
  *                 if min(begin, answered) > until_ns:             # <<<<<<<<<<<<<<
@@ -19469,7 +19558,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_4advance(struct __pyx_obj_3sut_6_f
 */
           }
 
-          /* "sut/_fleet.pyx":74
+          /* "sut/_fleet.pyx":79
  *                     queries.virtual_ns = until_ns
  *                     break
  *                 if answered <= begin:             # <<<<<<<<<<<<<<
@@ -19481,7 +19570,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_4advance(struct __pyx_obj_3sut_6_f
           if (__pyx_t_1) {
 
 
-            /* "sut/_fleet.pyx":75
+            /* "sut/_fleet.pyx":80
  *                     break
  *                 if answered <= begin:
  *                     self._answer(queries, answered)             # <<<<<<<<<<<<<<
@@ -19490,7 +19579,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_4advance(struct __pyx_obj_3sut_6_f
 */
             ((struct __pyx_vtabstruct_3sut_6_fleet_Fleet *)__pyx_v_self->__pyx_vtab)->_answer(__pyx_v_self, __pyx_v_queries, __pyx_v_answered);
 
-            /* "sut/_fleet.pyx":74
+            /* "sut/_fleet.pyx":79
  *                     queries.virtual_ns = until_ns
  *                     break
  *                 if answered <= begin:             # <<<<<<<<<<<<<<
@@ -19500,7 +19589,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_4advance(struct __pyx_obj_3sut_6_f
             goto __pyx_L9;
           }
 
-          /* "sut/_fleet.pyx":77
+          /* "sut/_fleet.pyx":82
  *                     self._answer(queries, answered)
  *                 else:
  *                     self._serve(queries, begin)             # <<<<<<<<<<<<<<
@@ -19515,7 +19604,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_4advance(struct __pyx_obj_3sut_6_f
         __pyx_L7_break:;
       }
 
-      /* "sut/_fleet.pyx":67
+      /* "sut/_fleet.pyx":72
  *         """Everything that happens until ``until_ns``."""
  *         cdef int64_t begin, answered
  *         with nogil:             # <<<<<<<<<<<<<<
@@ -19532,7 +19621,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_4advance(struct __pyx_obj_3sut_6_f
       }
   }
 
-  /* "sut/_fleet.pyx":64
+  /* "sut/_fleet.pyx":69
  *             self.free.push(0)
  * 
  *     def advance(self, Queries queries, int64_t until_ns):             # <<<<<<<<<<<<<<
@@ -19549,7 +19638,7 @@ static PyObject *__pyx_pf_3sut_6_fleet_5Fleet_4advance(struct __pyx_obj_3sut_6_f
   return __pyx_r;
 }
 
-/* "sut/_fleet.pyx":79
+/* "sut/_fleet.pyx":84
  *                     self._serve(queries, begin)
  * 
  *     cdef void _answer(self, Queries queries, int64_t at) noexcept nogil:             # <<<<<<<<<<<<<<
@@ -19570,7 +19659,7 @@ static void __pyx_f_3sut_6_fleet_5Fleet__answer(struct __pyx_obj_3sut_6_fleet_Fl
   int __pyx_clineno = 0;
   PyGILState_STATE __pyx_gilstate_save;
 
-  /* "sut/_fleet.pyx":80
+  /* "sut/_fleet.pyx":85
  * 
  *     cdef void _answer(self, Queries queries, int64_t at) noexcept nogil:
  *         cdef int64_t place = self.flying.top().second             # <<<<<<<<<<<<<<
@@ -19581,7 +19670,7 @@ static void __pyx_f_3sut_6_fleet_5Fleet__answer(struct __pyx_obj_3sut_6_fleet_Fl
 
   __pyx_v_place = __pyx_t_1;
 
-  /* "sut/_fleet.pyx":81
+  /* "sut/_fleet.pyx":86
  *     cdef void _answer(self, Queries queries, int64_t at) noexcept nogil:
  *         cdef int64_t place = self.flying.top().second
  *         cdef Answer answer = self.answers[place]             # <<<<<<<<<<<<<<
@@ -19590,7 +19679,7 @@ static void __pyx_f_3sut_6_fleet_5Fleet__answer(struct __pyx_obj_3sut_6_fleet_Fl
 */
   __pyx_v_answer = (__pyx_v_self->answers[__pyx_v_place]);
 
-  /* "sut/_fleet.pyx":82
+  /* "sut/_fleet.pyx":87
  *         cdef int64_t place = self.flying.top().second
  *         cdef Answer answer = self.answers[place]
  *         self.flying.pop()             # <<<<<<<<<<<<<<
@@ -19599,12 +19688,12 @@ static void __pyx_f_3sut_6_fleet_5Fleet__answer(struct __pyx_obj_3sut_6_fleet_Fl
 */
   __pyx_v_self->flying.pop();
 
-  /* "sut/_fleet.pyx":83
+  /* "sut/_fleet.pyx":88
  *         cdef Answer answer = self.answers[place]
  *         self.flying.pop()
  *         self.unused.push_back(place)             # <<<<<<<<<<<<<<
  *         queries.virtual_ns = max(queries.virtual_ns, at)
- *         queries.finish(answer.first, answer.count, FAILED if answer.failed else DONE, at)
+ *         if answer.begins:
 */
   try {
     __pyx_v_self->unused.push_back(__pyx_v_place);
@@ -19612,15 +19701,15 @@ static void __pyx_f_3sut_6_fleet_5Fleet__answer(struct __pyx_obj_3sut_6_fleet_Fl
     PyGILState_STATE __pyx_gilstate_save = __Pyx_PyGILState_Ensure();
     __Pyx_CppExn2PyErr();
     __Pyx_PyGILState_Release(__pyx_gilstate_save);
-    __PYX_ERR(0, 83, __pyx_L1_error)
+    __PYX_ERR(0, 88, __pyx_L1_error)
   }
 
-  /* "sut/_fleet.pyx":84
+  /* "sut/_fleet.pyx":89
  *         self.flying.pop()
  *         self.unused.push_back(place)
  *         queries.virtual_ns = max(queries.virtual_ns, at)             # <<<<<<<<<<<<<<
- *         queries.finish(answer.first, answer.count, FAILED if answer.failed else DONE, at)
- * 
+ *         if answer.begins:
+ *             queries.begin(answer.first, answer.count, at)
 */
 
   __pyx_t_1 = __pyx_v_at;
@@ -19639,9 +19728,47 @@ static void __pyx_f_3sut_6_fleet_5Fleet__answer(struct __pyx_obj_3sut_6_fleet_Fl
   __pyx_v_queries->virtual_ns = __pyx_t_3;
 
 
-  /* "sut/_fleet.pyx":85
+  /* "sut/_fleet.pyx":90
  *         self.unused.push_back(place)
  *         queries.virtual_ns = max(queries.virtual_ns, at)
+ *         if answer.begins:             # <<<<<<<<<<<<<<
+ *             queries.begin(answer.first, answer.count, at)
+ *             return
+*/
+  if (__pyx_v_answer.begins) {
+
+    /* "sut/_fleet.pyx":91
+ *         queries.virtual_ns = max(queries.virtual_ns, at)
+ *         if answer.begins:
+ *             queries.begin(answer.first, answer.count, at)             # <<<<<<<<<<<<<<
+ *             return
+ *         queries.finish(answer.first, answer.count, FAILED if answer.failed else DONE, at)
+*/
+    ((struct __pyx_vtabstruct_7loadgen_8_queries_Queries *)__pyx_v_queries->__pyx_vtab)->begin(__pyx_v_queries, __pyx_v_answer.first, __pyx_v_answer.count, __pyx_v_at);
+
+    /* "sut/_fleet.pyx":92
+ *         if answer.begins:
+ *             queries.begin(answer.first, answer.count, at)
+ *             return             # <<<<<<<<<<<<<<
+ *         queries.finish(answer.first, answer.count, FAILED if answer.failed else DONE, at)
+ * 
+*/
+    {
+    }
+    goto __pyx_L0;
+
+    /* "sut/_fleet.pyx":90
+ *         self.unused.push_back(place)
+ *         queries.virtual_ns = max(queries.virtual_ns, at)
+ *         if answer.begins:             # <<<<<<<<<<<<<<
+ *             queries.begin(answer.first, answer.count, at)
+ *             return
+*/
+  }
+
+  /* "sut/_fleet.pyx":93
+ *             queries.begin(answer.first, answer.count, at)
+ *             return
  *         queries.finish(answer.first, answer.count, FAILED if answer.failed else DONE, at)             # <<<<<<<<<<<<<<
  * 
  *     cdef void _serve(self, Queries queries, int64_t begin) noexcept nogil:
@@ -19656,7 +19783,7 @@ static void __pyx_f_3sut_6_fleet_5Fleet__answer(struct __pyx_obj_3sut_6_fleet_Fl
   ((struct __pyx_vtabstruct_7loadgen_8_queries_Queries *)__pyx_v_queries->__pyx_vtab)->finish(__pyx_v_queries, __pyx_v_answer.first, __pyx_v_answer.count, __pyx_t_5, __pyx_v_at);
 
 
-  /* "sut/_fleet.pyx":79
+  /* "sut/_fleet.pyx":84
  *                     self._serve(queries, begin)
  * 
  *     cdef void _answer(self, Queries queries, int64_t at) noexcept nogil:             # <<<<<<<<<<<<<<
@@ -19675,20 +19802,20 @@ static void __pyx_f_3sut_6_fleet_5Fleet__answer(struct __pyx_obj_3sut_6_fleet_Fl
 
 }
 
-/* "sut/_fleet.pyx":87
+/* "sut/_fleet.pyx":95
  *         queries.finish(answer.first, answer.count, FAILED if answer.failed else DONE, at)
  * 
  *     cdef void _serve(self, Queries queries, int64_t begin) noexcept nogil:             # <<<<<<<<<<<<<<
- *         cdef int64_t first = 0, count, ready, place
- *         cdef Answer answer
+ *         cdef int64_t first = 0, count, ready, at
+ *         cdef double factor
 */
 
 static void __pyx_f_3sut_6_fleet_5Fleet__serve(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, struct __pyx_obj_7loadgen_8_queries_Queries *__pyx_v_queries, int64_t __pyx_v_begin) {
   int64_t __pyx_v_first;
   int64_t __pyx_v_count;
   int64_t __pyx_v_ready;
-  int64_t __pyx_v_place;
-  struct __pyx_t_3sut_6_fleet_Answer __pyx_v_answer;
+  int64_t __pyx_v_at;
+  double __pyx_v_factor;
   int __pyx_v_outcome;
   __Pyx_RefNannyDeclarations
   int64_t __pyx_t_1;
@@ -19698,24 +19825,25 @@ static void __pyx_f_3sut_6_fleet_5Fleet__serve(struct __pyx_obj_3sut_6_fleet_Fle
   PyObject *__pyx_t_5 = NULL;
   Py_ssize_t __pyx_t_6;
   int __pyx_t_7;
-  std::pair<int64_t,int64_t>  __pyx_t_8;
+  int __pyx_t_8;
+  struct __pyx_t_3sut_6_fleet_Answer __pyx_t_9;
   int __pyx_lineno = 0;
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   PyGILState_STATE __pyx_gilstate_save;
   __Pyx_RefNannySetupContext("_serve", 1);
 
-  /* "sut/_fleet.pyx":88
+  /* "sut/_fleet.pyx":96
  * 
  *     cdef void _serve(self, Queries queries, int64_t begin) noexcept nogil:
- *         cdef int64_t first = 0, count, ready, place             # <<<<<<<<<<<<<<
- *         cdef Answer answer
+ *         cdef int64_t first = 0, count, ready, at             # <<<<<<<<<<<<<<
+ *         cdef double factor
  *         cdef int outcome
 */
   __pyx_v_first = 0;
 
-  /* "sut/_fleet.pyx":91
- *         cdef Answer answer
+  /* "sut/_fleet.pyx":99
+ *         cdef double factor
  *         cdef int outcome
  *         queries.virtual_ns = max(queries.virtual_ns, begin)             # <<<<<<<<<<<<<<
  *         count = queries.claim(self.service_ns.shape[0], self.wait_ns, &first)
@@ -19738,17 +19866,17 @@ static void __pyx_f_3sut_6_fleet_5Fleet__serve(struct __pyx_obj_3sut_6_fleet_Fle
   __pyx_v_queries->virtual_ns = __pyx_t_3;
 
 
-  /* "sut/_fleet.pyx":92
+  /* "sut/_fleet.pyx":100
  *         cdef int outcome
  *         queries.virtual_ns = max(queries.virtual_ns, begin)
  *         count = queries.claim(self.service_ns.shape[0], self.wait_ns, &first)             # <<<<<<<<<<<<<<
  *         if count == 0:
  *             return
 */
-  if (unlikely(!__pyx_v_self->service_ns.memview)) {PyErr_SetString(PyExc_AttributeError,"Memoryview is not initialized");__PYX_ERR(0, 92, __pyx_L1_error)}
+  if (unlikely(!__pyx_v_self->service_ns.memview)) {PyErr_SetString(PyExc_AttributeError,"Memoryview is not initialized");__PYX_ERR(0, 100, __pyx_L1_error)}
   __pyx_v_count = ((struct __pyx_vtabstruct_7loadgen_8_queries_Queries *)__pyx_v_queries->__pyx_vtab)->claim(__pyx_v_queries, (__pyx_v_self->service_ns.shape[0]), __pyx_v_self->wait_ns, (&__pyx_v_first));
 
-  /* "sut/_fleet.pyx":93
+  /* "sut/_fleet.pyx":101
  *         queries.virtual_ns = max(queries.virtual_ns, begin)
  *         count = queries.claim(self.service_ns.shape[0], self.wait_ns, &first)
  *         if count == 0:             # <<<<<<<<<<<<<<
@@ -19760,7 +19888,7 @@ static void __pyx_f_3sut_6_fleet_5Fleet__serve(struct __pyx_obj_3sut_6_fleet_Fle
   if (__pyx_t_4) {
 
 
-    /* "sut/_fleet.pyx":94
+    /* "sut/_fleet.pyx":102
  *         count = queries.claim(self.service_ns.shape[0], self.wait_ns, &first)
  *         if count == 0:
  *             return             # <<<<<<<<<<<<<<
@@ -19771,7 +19899,7 @@ static void __pyx_f_3sut_6_fleet_5Fleet__serve(struct __pyx_obj_3sut_6_fleet_Fle
     }
     goto __pyx_L0;
 
-    /* "sut/_fleet.pyx":93
+    /* "sut/_fleet.pyx":101
  *         queries.virtual_ns = max(queries.virtual_ns, begin)
  *         count = queries.claim(self.service_ns.shape[0], self.wait_ns, &first)
  *         if count == 0:             # <<<<<<<<<<<<<<
@@ -19780,48 +19908,48 @@ static void __pyx_f_3sut_6_fleet_5Fleet__serve(struct __pyx_obj_3sut_6_fleet_Fle
 */
   }
 
-  /* "sut/_fleet.pyx":95
+  /* "sut/_fleet.pyx":103
  *         if count == 0:
  *             return
  *         if self.used == self.factors.shape[0]:             # <<<<<<<<<<<<<<
  *             with gil:
  *                 self._draw()
 */
-  if (unlikely(!__pyx_v_self->factors.memview)) {PyErr_SetString(PyExc_AttributeError,"Memoryview is not initialized");__PYX_ERR(0, 95, __pyx_L1_error)}
+  if (unlikely(!__pyx_v_self->factors.memview)) {PyErr_SetString(PyExc_AttributeError,"Memoryview is not initialized");__PYX_ERR(0, 103, __pyx_L1_error)}
   __pyx_t_4 = (__pyx_v_self->used == (__pyx_v_self->factors.shape[0]));
 
   if (__pyx_t_4) {
 
 
-    /* "sut/_fleet.pyx":96
+    /* "sut/_fleet.pyx":104
  *             return
  *         if self.used == self.factors.shape[0]:
  *             with gil:             # <<<<<<<<<<<<<<
  *                 self._draw()
- *         ready = queries.virtual_ns + self._service_ns(count, queries.virtual_ns)
+ *         factor = self._factor(queries.virtual_ns)
 */
     {
         PyGILState_STATE __pyx_gilstate_save = __Pyx_PyGILState_Ensure();
         /*try:*/ {
 
-          /* "sut/_fleet.pyx":97
+          /* "sut/_fleet.pyx":105
  *         if self.used == self.factors.shape[0]:
  *             with gil:
  *                 self._draw()             # <<<<<<<<<<<<<<
- *         ready = queries.virtual_ns + self._service_ns(count, queries.virtual_ns)
- *         outcome = self.outcomes[self.used]
+ *         factor = self._factor(queries.virtual_ns)
+ *         ready = queries.virtual_ns + <int64_t> (self.service_ns[count - 1] * factor)
 */
-          __pyx_t_5 = ((struct __pyx_vtabstruct_3sut_6_fleet_Fleet *)__pyx_v_self->__pyx_vtab)->_draw(__pyx_v_self); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 97, __pyx_L6_error)
+          __pyx_t_5 = ((struct __pyx_vtabstruct_3sut_6_fleet_Fleet *)__pyx_v_self->__pyx_vtab)->_draw(__pyx_v_self); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 105, __pyx_L6_error)
           __Pyx_GOTREF(__pyx_t_5);
           __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
         }
 
-        /* "sut/_fleet.pyx":96
+        /* "sut/_fleet.pyx":104
  *             return
  *         if self.used == self.factors.shape[0]:
  *             with gil:             # <<<<<<<<<<<<<<
  *                 self._draw()
- *         ready = queries.virtual_ns + self._service_ns(count, queries.virtual_ns)
+ *         factor = self._factor(queries.virtual_ns)
 */
         /*finally:*/ {
           /*normal exit:*/{
@@ -19836,7 +19964,7 @@ static void __pyx_f_3sut_6_fleet_5Fleet__serve(struct __pyx_obj_3sut_6_fleet_Fle
         }
     }
 
-    /* "sut/_fleet.pyx":95
+    /* "sut/_fleet.pyx":103
  *         if count == 0:
  *             return
  *         if self.used == self.factors.shape[0]:             # <<<<<<<<<<<<<<
@@ -19845,23 +19973,63 @@ static void __pyx_f_3sut_6_fleet_5Fleet__serve(struct __pyx_obj_3sut_6_fleet_Fle
 */
   }
 
-  /* "sut/_fleet.pyx":98
+  /* "sut/_fleet.pyx":106
  *             with gil:
  *                 self._draw()
- *         ready = queries.virtual_ns + self._service_ns(count, queries.virtual_ns)             # <<<<<<<<<<<<<<
+ *         factor = self._factor(queries.virtual_ns)             # <<<<<<<<<<<<<<
+ *         ready = queries.virtual_ns + <int64_t> (self.service_ns[count - 1] * factor)
+ *         ready += self.additions[self.used]
+*/
+  __pyx_v_factor = ((struct __pyx_vtabstruct_3sut_6_fleet_Fleet *)__pyx_v_self->__pyx_vtab)->_factor(__pyx_v_self, __pyx_v_queries->virtual_ns);
+
+  /* "sut/_fleet.pyx":107
+ *                 self._draw()
+ *         factor = self._factor(queries.virtual_ns)
+ *         ready = queries.virtual_ns + <int64_t> (self.service_ns[count - 1] * factor)             # <<<<<<<<<<<<<<
+ *         ready += self.additions[self.used]
+ *         outcome = self.outcomes[self.used]
+*/
+  if (unlikely(!__pyx_v_self->service_ns.memview)) {PyErr_SetString(PyExc_AttributeError,"Memoryview is not initialized");__PYX_ERR(0, 107, __pyx_L1_error)}
+  __pyx_t_6 = (__pyx_v_count - 1);
+  __pyx_t_7 = -1;
+  if (__pyx_t_6 < 0) {
+    __pyx_t_6 += __pyx_v_self->service_ns.shape[0];
+    if (unlikely(__pyx_t_6 < 0)) __pyx_t_7 = 0;
+  } else if (unlikely(__pyx_t_6 >= __pyx_v_self->service_ns.shape[0])) __pyx_t_7 = 0;
+  if (unlikely(__pyx_t_7 != -1)) {
+    __Pyx_RaiseBufferIndexErrorNogil(__pyx_t_7);
+    __PYX_ERR(0, 107, __pyx_L1_error)
+  }
+  __pyx_v_ready = (__pyx_v_queries->virtual_ns + ((int64_t)((*((int64_t *) ( /* dim=0 */ ((char *) (((int64_t *) __pyx_v_self->service_ns.data) + __pyx_t_6)) ))) * __pyx_v_factor)));
+
+  /* "sut/_fleet.pyx":108
+ *         factor = self._factor(queries.virtual_ns)
+ *         ready = queries.virtual_ns + <int64_t> (self.service_ns[count - 1] * factor)
+ *         ready += self.additions[self.used]             # <<<<<<<<<<<<<<
  *         outcome = self.outcomes[self.used]
  *         self.used += 1
 */
-  __pyx_v_ready = (__pyx_v_queries->virtual_ns + ((struct __pyx_vtabstruct_3sut_6_fleet_Fleet *)__pyx_v_self->__pyx_vtab)->_service_ns(__pyx_v_self, __pyx_v_count, __pyx_v_queries->virtual_ns));
+  if (unlikely(!__pyx_v_self->additions.memview)) {PyErr_SetString(PyExc_AttributeError,"Memoryview is not initialized");__PYX_ERR(0, 108, __pyx_L1_error)}
+  __pyx_t_6 = __pyx_v_self->used;
+  __pyx_t_7 = -1;
+  if (__pyx_t_6 < 0) {
+    __pyx_t_6 += __pyx_v_self->additions.shape[0];
+    if (unlikely(__pyx_t_6 < 0)) __pyx_t_7 = 0;
+  } else if (unlikely(__pyx_t_6 >= __pyx_v_self->additions.shape[0])) __pyx_t_7 = 0;
+  if (unlikely(__pyx_t_7 != -1)) {
+    __Pyx_RaiseBufferIndexErrorNogil(__pyx_t_7);
+    __PYX_ERR(0, 108, __pyx_L1_error)
+  }
+  __pyx_v_ready = (__pyx_v_ready + (*((int64_t *) ( /* dim=0 */ ((char *) (((int64_t *) __pyx_v_self->additions.data) + __pyx_t_6)) ))));
 
-  /* "sut/_fleet.pyx":99
- *                 self._draw()
- *         ready = queries.virtual_ns + self._service_ns(count, queries.virtual_ns)
+  /* "sut/_fleet.pyx":109
+ *         ready = queries.virtual_ns + <int64_t> (self.service_ns[count - 1] * factor)
+ *         ready += self.additions[self.used]
  *         outcome = self.outcomes[self.used]             # <<<<<<<<<<<<<<
  *         self.used += 1
- *         self.free.pop()
+ *         at = ready + self.network_ns
 */
-  if (unlikely(!__pyx_v_self->outcomes.memview)) {PyErr_SetString(PyExc_AttributeError,"Memoryview is not initialized");__PYX_ERR(0, 99, __pyx_L1_error)}
+  if (unlikely(!__pyx_v_self->outcomes.memview)) {PyErr_SetString(PyExc_AttributeError,"Memoryview is not initialized");__PYX_ERR(0, 109, __pyx_L1_error)}
   __pyx_t_6 = __pyx_v_self->used;
   __pyx_t_7 = -1;
   if (__pyx_t_6 < 0) {
@@ -19870,187 +20038,148 @@ static void __pyx_f_3sut_6_fleet_5Fleet__serve(struct __pyx_obj_3sut_6_fleet_Fle
   } else if (unlikely(__pyx_t_6 >= __pyx_v_self->outcomes.shape[0])) __pyx_t_7 = 0;
   if (unlikely(__pyx_t_7 != -1)) {
     __Pyx_RaiseBufferIndexErrorNogil(__pyx_t_7);
-    __PYX_ERR(0, 99, __pyx_L1_error)
+    __PYX_ERR(0, 109, __pyx_L1_error)
   }
   __pyx_v_outcome = (*((unsigned char *) ( /* dim=0 */ ((char *) (((unsigned char *) __pyx_v_self->outcomes.data) + __pyx_t_6)) )));
 
-  /* "sut/_fleet.pyx":100
- *         ready = queries.virtual_ns + self._service_ns(count, queries.virtual_ns)
+  /* "sut/_fleet.pyx":110
+ *         ready += self.additions[self.used]
  *         outcome = self.outcomes[self.used]
  *         self.used += 1             # <<<<<<<<<<<<<<
- *         self.free.pop()
- *         self.free.push(-ready)
+ *         at = ready + self.network_ns
+ *         if outcome == 0 and self.tokens is not None:
 */
   __pyx_v_self->used = (__pyx_v_self->used + 1);
 
-  /* "sut/_fleet.pyx":101
+  /* "sut/_fleet.pyx":111
  *         outcome = self.outcomes[self.used]
  *         self.used += 1
+ *         at = ready + self.network_ns             # <<<<<<<<<<<<<<
+ *         if outcome == 0 and self.tokens is not None:
+ *             self._fly(Answer(first, count, False, True), at)
+*/
+  __pyx_v_at = (__pyx_v_ready + __pyx_v_self->network_ns);
+
+  /* "sut/_fleet.pyx":112
+ *         self.used += 1
+ *         at = ready + self.network_ns
+ *         if outcome == 0 and self.tokens is not None:             # <<<<<<<<<<<<<<
+ *             self._fly(Answer(first, count, False, True), at)
+ *             ready = self._speak(queries, first, count, ready, factor)
+*/
+  __pyx_t_8 = (__pyx_v_outcome == 0);
+
+  if (__pyx_t_8) {
+
+  } else {
+
+    __pyx_t_4 = __pyx_t_8;
+
+    goto __pyx_L9_bool_binop_done;
+  }
+  if (unlikely(!__pyx_v_self->tokens.memview)) {PyErr_SetString(PyExc_AttributeError,"Memoryview is not initialized");__PYX_ERR(0, 112, __pyx_L1_error)}
+  __pyx_t_8 = (((PyObject *) __pyx_v_self->tokens.memview) != Py_None);
+
+
+  __pyx_t_4 = __pyx_t_8;
+
+  __pyx_L9_bool_binop_done:;
+  if (__pyx_t_4) {
+
+
+    /* "sut/_fleet.pyx":113
+ *         at = ready + self.network_ns
+ *         if outcome == 0 and self.tokens is not None:
+ *             self._fly(Answer(first, count, False, True), at)             # <<<<<<<<<<<<<<
+ *             ready = self._speak(queries, first, count, ready, factor)
+ *         elif outcome != 2:
+*/
+    __pyx_t_9.first = __pyx_v_first;
+    __pyx_t_9.count = __pyx_v_count;
+    __pyx_t_9.failed = 0;
+    __pyx_t_9.begins = 1;
+    ((struct __pyx_vtabstruct_3sut_6_fleet_Fleet *)__pyx_v_self->__pyx_vtab)->_fly(__pyx_v_self, __pyx_t_9, __pyx_v_at);
+
+
+    /* "sut/_fleet.pyx":114
+ *         if outcome == 0 and self.tokens is not None:
+ *             self._fly(Answer(first, count, False, True), at)
+ *             ready = self._speak(queries, first, count, ready, factor)             # <<<<<<<<<<<<<<
+ *         elif outcome != 2:
+ *             self._fly(Answer(first, count, outcome == 1, False), at)
+*/
+    __pyx_v_ready = ((struct __pyx_vtabstruct_3sut_6_fleet_Fleet *)__pyx_v_self->__pyx_vtab)->_speak(__pyx_v_self, __pyx_v_queries, __pyx_v_first, __pyx_v_count, __pyx_v_ready, __pyx_v_factor);
+
+    /* "sut/_fleet.pyx":112
+ *         self.used += 1
+ *         at = ready + self.network_ns
+ *         if outcome == 0 and self.tokens is not None:             # <<<<<<<<<<<<<<
+ *             self._fly(Answer(first, count, False, True), at)
+ *             ready = self._speak(queries, first, count, ready, factor)
+*/
+    goto __pyx_L8;
+  }
+
+  /* "sut/_fleet.pyx":115
+ *             self._fly(Answer(first, count, False, True), at)
+ *             ready = self._speak(queries, first, count, ready, factor)
+ *         elif outcome != 2:             # <<<<<<<<<<<<<<
+ *             self._fly(Answer(first, count, outcome == 1, False), at)
+ *         self.free.pop()
+*/
+  __pyx_t_4 = (__pyx_v_outcome != 2);
+
+  if (__pyx_t_4) {
+
+
+    /* "sut/_fleet.pyx":116
+ *             ready = self._speak(queries, first, count, ready, factor)
+ *         elif outcome != 2:
+ *             self._fly(Answer(first, count, outcome == 1, False), at)             # <<<<<<<<<<<<<<
+ *         self.free.pop()
+ *         self.free.push(-ready)
+*/
+    __pyx_t_9.first = __pyx_v_first;
+    __pyx_t_9.count = __pyx_v_count;
+    __pyx_t_9.failed = (__pyx_v_outcome == 1);
+    __pyx_t_9.begins = 0;
+    ((struct __pyx_vtabstruct_3sut_6_fleet_Fleet *)__pyx_v_self->__pyx_vtab)->_fly(__pyx_v_self, __pyx_t_9, __pyx_v_at);
+
+
+    /* "sut/_fleet.pyx":115
+ *             self._fly(Answer(first, count, False, True), at)
+ *             ready = self._speak(queries, first, count, ready, factor)
+ *         elif outcome != 2:             # <<<<<<<<<<<<<<
+ *             self._fly(Answer(first, count, outcome == 1, False), at)
+ *         self.free.pop()
+*/
+  }
+  __pyx_L8:;
+
+  /* "sut/_fleet.pyx":117
+ *         elif outcome != 2:
+ *             self._fly(Answer(first, count, outcome == 1, False), at)
  *         self.free.pop()             # <<<<<<<<<<<<<<
  *         self.free.push(-ready)
- *         if outcome == 2:
+ * 
 */
   __pyx_v_self->free.pop();
 
-  /* "sut/_fleet.pyx":102
- *         self.used += 1
+  /* "sut/_fleet.pyx":118
+ *             self._fly(Answer(first, count, outcome == 1, False), at)
  *         self.free.pop()
  *         self.free.push(-ready)             # <<<<<<<<<<<<<<
- *         if outcome == 2:
- *             return
+ * 
+ *     cdef int64_t _speak(
 */
   __pyx_v_self->free.push((-__pyx_v_ready));
 
-  /* "sut/_fleet.pyx":103
- *         self.free.pop()
- *         self.free.push(-ready)
- *         if outcome == 2:             # <<<<<<<<<<<<<<
- *             return
- *         answer.first, answer.count, answer.failed = first, count, outcome == 1
-*/
-  __pyx_t_4 = (__pyx_v_outcome == 2);
-
-  if (__pyx_t_4) {
-
-
-    /* "sut/_fleet.pyx":104
- *         self.free.push(-ready)
- *         if outcome == 2:
- *             return             # <<<<<<<<<<<<<<
- *         answer.first, answer.count, answer.failed = first, count, outcome == 1
- *         if self.unused.empty():
-*/
-    {
-    }
-    goto __pyx_L0;
-
-    /* "sut/_fleet.pyx":103
- *         self.free.pop()
- *         self.free.push(-ready)
- *         if outcome == 2:             # <<<<<<<<<<<<<<
- *             return
- *         answer.first, answer.count, answer.failed = first, count, outcome == 1
-*/
-  }
-
-  /* "sut/_fleet.pyx":105
- *         if outcome == 2:
- *             return
- *         answer.first, answer.count, answer.failed = first, count, outcome == 1             # <<<<<<<<<<<<<<
- *         if self.unused.empty():
- *             place = self.answers.size()
-*/
-  __pyx_t_3 = __pyx_v_first;
-
-  __pyx_t_1 = __pyx_v_count;
-
-  __pyx_t_4 = (__pyx_v_outcome == 1);
-
-  __pyx_v_answer.first = __pyx_t_3;
-  __pyx_v_answer.count = __pyx_t_1;
-  __pyx_v_answer.failed = __pyx_t_4;
-
-  /* "sut/_fleet.pyx":106
- *             return
- *         answer.first, answer.count, answer.failed = first, count, outcome == 1
- *         if self.unused.empty():             # <<<<<<<<<<<<<<
- *             place = self.answers.size()
- *             self.answers.push_back(answer)
-*/
-  __pyx_t_4 = __pyx_v_self->unused.empty();
-
-  if (__pyx_t_4) {
-
-
-    /* "sut/_fleet.pyx":107
- *         answer.first, answer.count, answer.failed = first, count, outcome == 1
- *         if self.unused.empty():
- *             place = self.answers.size()             # <<<<<<<<<<<<<<
- *             self.answers.push_back(answer)
- *         else:
-*/
-    __pyx_v_place = __pyx_v_self->answers.size();
-
-    /* "sut/_fleet.pyx":108
- *         if self.unused.empty():
- *             place = self.answers.size()
- *             self.answers.push_back(answer)             # <<<<<<<<<<<<<<
- *         else:
- *             place = self.unused.back()
-*/
-    try {
-      __pyx_v_self->answers.push_back(__pyx_v_answer);
-    } catch(...) {
-      PyGILState_STATE __pyx_gilstate_save = __Pyx_PyGILState_Ensure();
-      __Pyx_CppExn2PyErr();
-      __Pyx_PyGILState_Release(__pyx_gilstate_save);
-      __PYX_ERR(0, 108, __pyx_L1_error)
-    }
-
-    /* "sut/_fleet.pyx":106
- *             return
- *         answer.first, answer.count, answer.failed = first, count, outcome == 1
- *         if self.unused.empty():             # <<<<<<<<<<<<<<
- *             place = self.answers.size()
- *             self.answers.push_back(answer)
-*/
-    goto __pyx_L9;
-  }
-
-  /* "sut/_fleet.pyx":110
- *             self.answers.push_back(answer)
- *         else:
- *             place = self.unused.back()             # <<<<<<<<<<<<<<
- *             self.unused.pop_back()
- *             self.answers[place] = answer
-*/
-  /*else*/ {
-    __pyx_v_place = __pyx_v_self->unused.back();
-
-    /* "sut/_fleet.pyx":111
- *         else:
- *             place = self.unused.back()
- *             self.unused.pop_back()             # <<<<<<<<<<<<<<
- *             self.answers[place] = answer
- *         self.flying.push(pair[int64_t, int64_t](-(ready + self.network_ns), place))
-*/
-    __pyx_v_self->unused.pop_back();
-
-    /* "sut/_fleet.pyx":112
- *             place = self.unused.back()
- *             self.unused.pop_back()
- *             self.answers[place] = answer             # <<<<<<<<<<<<<<
- *         self.flying.push(pair[int64_t, int64_t](-(ready + self.network_ns), place))
- * 
-*/
-    (__pyx_v_self->answers[__pyx_v_place]) = __pyx_v_answer;
-  }
-  __pyx_L9:;
-
-  /* "sut/_fleet.pyx":113
- *             self.unused.pop_back()
- *             self.answers[place] = answer
- *         self.flying.push(pair[int64_t, int64_t](-(ready + self.network_ns), place))             # <<<<<<<<<<<<<<
- * 
- *     cdef int64_t _service_ns(self, int64_t count, int64_t now) noexcept nogil:
-*/
-  try {
-    __pyx_t_8 = std::pair<int64_t,int64_t> ((-(__pyx_v_ready + __pyx_v_self->network_ns)), __pyx_v_place);
-  } catch(...) {
-    PyGILState_STATE __pyx_gilstate_save = __Pyx_PyGILState_Ensure();
-    __Pyx_CppExn2PyErr();
-    __Pyx_PyGILState_Release(__pyx_gilstate_save);
-    __PYX_ERR(0, 113, __pyx_L1_error)
-  }
-  __pyx_v_self->flying.push(__pyx_t_8);
-
-
-  /* "sut/_fleet.pyx":87
+  /* "sut/_fleet.pyx":95
  *         queries.finish(answer.first, answer.count, FAILED if answer.failed else DONE, at)
  * 
  *     cdef void _serve(self, Queries queries, int64_t begin) noexcept nogil:             # <<<<<<<<<<<<<<
- *         cdef int64_t first = 0, count, ready, place
- *         cdef Answer answer
+ *         cdef int64_t first = 0, count, ready, at
+ *         cdef double factor
 */
 
   /* function exit code */
@@ -20070,36 +20199,374 @@ static void __pyx_f_3sut_6_fleet_5Fleet__serve(struct __pyx_obj_3sut_6_fleet_Fle
   __Pyx_RefNannyFinishContextNogil()
 }
 
-/* "sut/_fleet.pyx":115
- *         self.flying.push(pair[int64_t, int64_t](-(ready + self.network_ns), place))
+/* "sut/_fleet.pyx":120
+ *         self.free.push(-ready)
  * 
- *     cdef int64_t _service_ns(self, int64_t count, int64_t now) noexcept nogil:             # <<<<<<<<<<<<<<
- *         cdef double factor = self.factors[self.used]
- *         cdef double phase
+ *     cdef int64_t _speak(             # <<<<<<<<<<<<<<
+ *         self, Queries queries, int64_t first, int64_t count, int64_t begun, double factor
+ *     ) noexcept nogil:
 */
 
-static int64_t __pyx_f_3sut_6_fleet_5Fleet__service_ns(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, int64_t __pyx_v_count, int64_t __pyx_v_now) {
-  double __pyx_v_factor;
-  double __pyx_v_phase;
+static int64_t __pyx_f_3sut_6_fleet_5Fleet__speak(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, struct __pyx_obj_7loadgen_8_queries_Queries *__pyx_v_queries, int64_t __pyx_v_first, int64_t __pyx_v_count, int64_t __pyx_v_begun, double __pyx_v_factor) {
+  int64_t __pyx_v_index;
+  int64_t __pyx_v_end;
+  int64_t __pyx_v_last;
+  int64_t __pyx_v_each;
+  int32_t __pyx_v_tokens;
   int64_t __pyx_r;
-  Py_ssize_t __pyx_t_1;
-  int __pyx_t_2;
+  int64_t __pyx_t_1;
+  Py_ssize_t __pyx_t_2;
   int __pyx_t_3;
-  double __pyx_t_4;
-  Py_ssize_t __pyx_t_5;
+  int64_t __pyx_t_4;
+  int64_t __pyx_t_5;
+  int __pyx_t_6;
+  int64_t __pyx_t_7;
+  int64_t __pyx_t_8;
+  int64_t __pyx_t_9;
+  struct __pyx_t_3sut_6_fleet_Answer __pyx_t_10;
   int __pyx_lineno = 0;
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   PyGILState_STATE __pyx_gilstate_save;
 
-  /* "sut/_fleet.pyx":116
+  /* "sut/_fleet.pyx":124
+ *     ) noexcept nogil:
+ *         """The further tokens of a batch; when the last one is there."""
+ *         cdef int64_t index, end, last = begun             # <<<<<<<<<<<<<<
+ *         cdef int64_t each = max(<int64_t> (self.token_ns[count - 1] * factor), <int64_t> 1)
+ *         cdef int32_t tokens
+*/
+  __pyx_v_last = __pyx_v_begun;
+
+  /* "sut/_fleet.pyx":125
+ *         """The further tokens of a batch; when the last one is there."""
+ *         cdef int64_t index, end, last = begun
+ *         cdef int64_t each = max(<int64_t> (self.token_ns[count - 1] * factor), <int64_t> 1)             # <<<<<<<<<<<<<<
+ *         cdef int32_t tokens
+ *         for index in range(first, first + count):
+*/
+
+  __pyx_t_1 = ((int64_t)1);
+  if (unlikely(!__pyx_v_self->token_ns.memview)) {PyErr_SetString(PyExc_AttributeError,"Memoryview is not initialized");__PYX_ERR(0, 125, __pyx_L1_error)}
+  __pyx_t_2 = (__pyx_v_count - 1);
+  __pyx_t_3 = -1;
+  if (__pyx_t_2 < 0) {
+    __pyx_t_2 += __pyx_v_self->token_ns.shape[0];
+    if (unlikely(__pyx_t_2 < 0)) __pyx_t_3 = 0;
+  } else if (unlikely(__pyx_t_2 >= __pyx_v_self->token_ns.shape[0])) __pyx_t_3 = 0;
+  if (unlikely(__pyx_t_3 != -1)) {
+    __Pyx_RaiseBufferIndexErrorNogil(__pyx_t_3);
+    __PYX_ERR(0, 125, __pyx_L1_error)
+  }
+
+  __pyx_t_4 = ((int64_t)((*((int64_t *) ( /* dim=0 */ ((char *) (((int64_t *) __pyx_v_self->token_ns.data) + __pyx_t_2)) ))) * __pyx_v_factor));
+  __pyx_t_6 = (__pyx_t_1 > __pyx_t_4);
+
+  if (__pyx_t_6) {
+
+    __pyx_t_5 = __pyx_t_1;
+  } else {
+
+    __pyx_t_5 = __pyx_t_4;
+  }
+
+  __pyx_v_each = __pyx_t_5;
+
+
+  /* "sut/_fleet.pyx":127
+ *         cdef int64_t each = max(<int64_t> (self.token_ns[count - 1] * factor), <int64_t> 1)
+ *         cdef int32_t tokens
+ *         for index in range(first, first + count):             # <<<<<<<<<<<<<<
+ *             tokens = self.tokens[queries.samples[index] % self.tokens.shape[0]]
+ *             queries.tape.count_token(index, tokens)
+*/
+
+  __pyx_t_5 = (__pyx_v_first + __pyx_v_count);
+  __pyx_t_1 = __pyx_t_5;
+
+  for (__pyx_t_4 = __pyx_v_first; __pyx_t_4 < __pyx_t_1; __pyx_t_4+=1) {
+    __pyx_v_index = __pyx_t_4;
+
+    /* "sut/_fleet.pyx":128
+ *         cdef int32_t tokens
+ *         for index in range(first, first + count):
+ *             tokens = self.tokens[queries.samples[index] % self.tokens.shape[0]]             # <<<<<<<<<<<<<<
+ *             queries.tape.count_token(index, tokens)
+ *             end = begun + (tokens - 1) * each
+*/
+    if (unlikely(!__pyx_v_self->tokens.memview)) {PyErr_SetString(PyExc_AttributeError,"Memoryview is not initialized");__PYX_ERR(0, 128, __pyx_L1_error)}
+    if (unlikely(!__pyx_v_self->tokens.memview)) {PyErr_SetString(PyExc_AttributeError,"Memoryview is not initialized");__PYX_ERR(0, 128, __pyx_L1_error)}
+    if (unlikely((__pyx_v_self->tokens.shape[0]) == 0)) {
+      PyGILState_STATE __pyx_gilstate_save = __Pyx_PyGILState_Ensure();
+      PyErr_SetString(PyExc_ZeroDivisionError, "integer division or modulo by zero");
+      __Pyx_PyGILState_Release(__pyx_gilstate_save);
+      __PYX_ERR(0, 128, __pyx_L1_error)
+    }
+    __pyx_t_2 = __Pyx_mod_Py_ssize_t((__pyx_v_queries->samples[__pyx_v_index]), (__pyx_v_self->tokens.shape[0]), 0);
+    __pyx_t_3 = -1;
+    if (__pyx_t_2 < 0) {
+      __pyx_t_2 += __pyx_v_self->tokens.shape[0];
+      if (unlikely(__pyx_t_2 < 0)) __pyx_t_3 = 0;
+    } else if (unlikely(__pyx_t_2 >= __pyx_v_self->tokens.shape[0])) __pyx_t_3 = 0;
+    if (unlikely(__pyx_t_3 != -1)) {
+      __Pyx_RaiseBufferIndexErrorNogil(__pyx_t_3);
+      __PYX_ERR(0, 128, __pyx_L1_error)
+    }
+    __pyx_v_tokens = (*((int32_t const  *) ( /* dim=0 */ ((char *) (((int32_t const  *) __pyx_v_self->tokens.data) + __pyx_t_2)) )));
+
+    /* "sut/_fleet.pyx":129
+ *         for index in range(first, first + count):
+ *             tokens = self.tokens[queries.samples[index] % self.tokens.shape[0]]
+ *             queries.tape.count_token(index, tokens)             # <<<<<<<<<<<<<<
+ *             end = begun + (tokens - 1) * each
+ *             last = max(last, end)
+*/
+    ((struct __pyx_vtabstruct_7loadgen_5_tape_Tape *)__pyx_v_queries->tape->__pyx_vtab)->count_token(__pyx_v_queries->tape, __pyx_v_index, __pyx_v_tokens);
+
+    /* "sut/_fleet.pyx":130
+ *             tokens = self.tokens[queries.samples[index] % self.tokens.shape[0]]
+ *             queries.tape.count_token(index, tokens)
+ *             end = begun + (tokens - 1) * each             # <<<<<<<<<<<<<<
+ *             last = max(last, end)
+ *             self._fly(Answer(index, 1, False, False), end + self.network_ns)
+*/
+    __pyx_v_end = (__pyx_v_begun + ((__pyx_v_tokens - 1) * __pyx_v_each));
+
+    /* "sut/_fleet.pyx":131
+ *             queries.tape.count_token(index, tokens)
+ *             end = begun + (tokens - 1) * each
+ *             last = max(last, end)             # <<<<<<<<<<<<<<
+ *             self._fly(Answer(index, 1, False, False), end + self.network_ns)
+ *         return last
+*/
+
+    __pyx_t_7 = __pyx_v_end;
+
+    __pyx_t_8 = __pyx_v_last;
+    __pyx_t_6 = (__pyx_t_7 > __pyx_t_8);
+
+    if (__pyx_t_6) {
+
+      __pyx_t_9 = __pyx_t_7;
+    } else {
+
+      __pyx_t_9 = __pyx_t_8;
+    }
+
+    __pyx_v_last = __pyx_t_9;
+
+
+    /* "sut/_fleet.pyx":132
+ *             end = begun + (tokens - 1) * each
+ *             last = max(last, end)
+ *             self._fly(Answer(index, 1, False, False), end + self.network_ns)             # <<<<<<<<<<<<<<
+ *         return last
  * 
- *     cdef int64_t _service_ns(self, int64_t count, int64_t now) noexcept nogil:
+*/
+    __pyx_t_10.first = __pyx_v_index;
+    __pyx_t_10.count = 1;
+    __pyx_t_10.failed = 0;
+    __pyx_t_10.begins = 0;
+    ((struct __pyx_vtabstruct_3sut_6_fleet_Fleet *)__pyx_v_self->__pyx_vtab)->_fly(__pyx_v_self, __pyx_t_10, (__pyx_v_end + __pyx_v_self->network_ns));
+
+  }
+
+
+  /* "sut/_fleet.pyx":133
+ *             last = max(last, end)
+ *             self._fly(Answer(index, 1, False, False), end + self.network_ns)
+ *         return last             # <<<<<<<<<<<<<<
+ * 
+ *     cdef void _fly(self, Answer answer, int64_t at) noexcept nogil:
+*/
+  {
+
+    __pyx_r = __pyx_v_last;
+  }
+  goto __pyx_L0;
+
+  /* "sut/_fleet.pyx":120
+ *         self.free.push(-ready)
+ * 
+ *     cdef int64_t _speak(             # <<<<<<<<<<<<<<
+ *         self, Queries queries, int64_t first, int64_t count, int64_t begun, double factor
+ *     ) noexcept nogil:
+*/
+
+  /* function exit code */
+  __pyx_L1_error:;
+  __pyx_gilstate_save = __Pyx_PyGILState_Ensure();
+  __Pyx_WriteUnraisable("sut._fleet.Fleet._speak", __pyx_clineno, __pyx_lineno, __pyx_filename, 1, 0);
+  __pyx_r = 0;
+  __Pyx_PyGILState_Release(__pyx_gilstate_save);
+  __pyx_L0:;
+
+
+
+
+
+  return __pyx_r;
+}
+
+/* "sut/_fleet.pyx":135
+ *         return last
+ * 
+ *     cdef void _fly(self, Answer answer, int64_t at) noexcept nogil:             # <<<<<<<<<<<<<<
+ *         """Something arrives at ``at``."""
+ *         cdef int64_t place
+*/
+
+static void __pyx_f_3sut_6_fleet_5Fleet__fly(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, struct __pyx_t_3sut_6_fleet_Answer __pyx_v_answer, int64_t __pyx_v_at) {
+  int64_t __pyx_v_place;
+  int __pyx_t_1;
+  std::pair<int64_t,int64_t>  __pyx_t_2;
+  int __pyx_lineno = 0;
+  const char *__pyx_filename = NULL;
+  int __pyx_clineno = 0;
+  PyGILState_STATE __pyx_gilstate_save;
+
+  /* "sut/_fleet.pyx":138
+ *         """Something arrives at ``at``."""
+ *         cdef int64_t place
+ *         if self.unused.empty():             # <<<<<<<<<<<<<<
+ *             place = self.answers.size()
+ *             self.answers.push_back(answer)
+*/
+  __pyx_t_1 = __pyx_v_self->unused.empty();
+
+  if (__pyx_t_1) {
+
+
+    /* "sut/_fleet.pyx":139
+ *         cdef int64_t place
+ *         if self.unused.empty():
+ *             place = self.answers.size()             # <<<<<<<<<<<<<<
+ *             self.answers.push_back(answer)
+ *         else:
+*/
+    __pyx_v_place = __pyx_v_self->answers.size();
+
+    /* "sut/_fleet.pyx":140
+ *         if self.unused.empty():
+ *             place = self.answers.size()
+ *             self.answers.push_back(answer)             # <<<<<<<<<<<<<<
+ *         else:
+ *             place = self.unused.back()
+*/
+    try {
+      __pyx_v_self->answers.push_back(__pyx_v_answer);
+    } catch(...) {
+      PyGILState_STATE __pyx_gilstate_save = __Pyx_PyGILState_Ensure();
+      __Pyx_CppExn2PyErr();
+      __Pyx_PyGILState_Release(__pyx_gilstate_save);
+      __PYX_ERR(0, 140, __pyx_L1_error)
+    }
+
+    /* "sut/_fleet.pyx":138
+ *         """Something arrives at ``at``."""
+ *         cdef int64_t place
+ *         if self.unused.empty():             # <<<<<<<<<<<<<<
+ *             place = self.answers.size()
+ *             self.answers.push_back(answer)
+*/
+    goto __pyx_L3;
+  }
+
+  /* "sut/_fleet.pyx":142
+ *             self.answers.push_back(answer)
+ *         else:
+ *             place = self.unused.back()             # <<<<<<<<<<<<<<
+ *             self.unused.pop_back()
+ *             self.answers[place] = answer
+*/
+  /*else*/ {
+    __pyx_v_place = __pyx_v_self->unused.back();
+
+    /* "sut/_fleet.pyx":143
+ *         else:
+ *             place = self.unused.back()
+ *             self.unused.pop_back()             # <<<<<<<<<<<<<<
+ *             self.answers[place] = answer
+ *         self.flying.push(pair[int64_t, int64_t](-at, place))
+*/
+    __pyx_v_self->unused.pop_back();
+
+    /* "sut/_fleet.pyx":144
+ *             place = self.unused.back()
+ *             self.unused.pop_back()
+ *             self.answers[place] = answer             # <<<<<<<<<<<<<<
+ *         self.flying.push(pair[int64_t, int64_t](-at, place))
+ * 
+*/
+    (__pyx_v_self->answers[__pyx_v_place]) = __pyx_v_answer;
+  }
+  __pyx_L3:;
+
+  /* "sut/_fleet.pyx":145
+ *             self.unused.pop_back()
+ *             self.answers[place] = answer
+ *         self.flying.push(pair[int64_t, int64_t](-at, place))             # <<<<<<<<<<<<<<
+ * 
+ *     cdef double _factor(self, int64_t now) noexcept nogil:
+*/
+  try {
+    __pyx_t_2 = std::pair<int64_t,int64_t> ((-__pyx_v_at), __pyx_v_place);
+  } catch(...) {
+    PyGILState_STATE __pyx_gilstate_save = __Pyx_PyGILState_Ensure();
+    __Pyx_CppExn2PyErr();
+    __Pyx_PyGILState_Release(__pyx_gilstate_save);
+    __PYX_ERR(0, 145, __pyx_L1_error)
+  }
+  __pyx_v_self->flying.push(__pyx_t_2);
+
+
+  /* "sut/_fleet.pyx":135
+ *         return last
+ * 
+ *     cdef void _fly(self, Answer answer, int64_t at) noexcept nogil:             # <<<<<<<<<<<<<<
+ *         """Something arrives at ``at``."""
+ *         cdef int64_t place
+*/
+
+  /* function exit code */
+  goto __pyx_L0;
+  __pyx_L1_error:;
+  __pyx_gilstate_save = __Pyx_PyGILState_Ensure();
+  __Pyx_WriteUnraisable("sut._fleet.Fleet._fly", __pyx_clineno, __pyx_lineno, __pyx_filename, 1, 0);
+  __Pyx_PyGILState_Release(__pyx_gilstate_save);
+  __pyx_L0:;
+
+}
+
+/* "sut/_fleet.pyx":147
+ *         self.flying.push(pair[int64_t, int64_t](-at, place))
+ * 
+ *     cdef double _factor(self, int64_t now) noexcept nogil:             # <<<<<<<<<<<<<<
+ *         cdef double factor = self.factors[self.used]
+ *         cdef double phase
+*/
+
+static double __pyx_f_3sut_6_fleet_5Fleet__factor(struct __pyx_obj_3sut_6_fleet_Fleet *__pyx_v_self, int64_t __pyx_v_now) {
+  double __pyx_v_factor;
+  double __pyx_v_phase;
+  double __pyx_r;
+  Py_ssize_t __pyx_t_1;
+  int __pyx_t_2;
+  int __pyx_t_3;
+  double __pyx_t_4;
+  int __pyx_lineno = 0;
+  const char *__pyx_filename = NULL;
+  int __pyx_clineno = 0;
+  PyGILState_STATE __pyx_gilstate_save;
+
+  /* "sut/_fleet.pyx":148
+ * 
+ *     cdef double _factor(self, int64_t now) noexcept nogil:
  *         cdef double factor = self.factors[self.used]             # <<<<<<<<<<<<<<
  *         cdef double phase
  *         if self.drift:
 */
-  if (unlikely(!__pyx_v_self->factors.memview)) {PyErr_SetString(PyExc_AttributeError,"Memoryview is not initialized");__PYX_ERR(0, 116, __pyx_L1_error)}
+  if (unlikely(!__pyx_v_self->factors.memview)) {PyErr_SetString(PyExc_AttributeError,"Memoryview is not initialized");__PYX_ERR(0, 148, __pyx_L1_error)}
   __pyx_t_1 = __pyx_v_self->used;
   __pyx_t_2 = -1;
   if (__pyx_t_1 < 0) {
@@ -20108,11 +20575,11 @@ static int64_t __pyx_f_3sut_6_fleet_5Fleet__service_ns(struct __pyx_obj_3sut_6_f
   } else if (unlikely(__pyx_t_1 >= __pyx_v_self->factors.shape[0])) __pyx_t_2 = 0;
   if (unlikely(__pyx_t_2 != -1)) {
     __Pyx_RaiseBufferIndexErrorNogil(__pyx_t_2);
-    __PYX_ERR(0, 116, __pyx_L1_error)
+    __PYX_ERR(0, 148, __pyx_L1_error)
   }
   __pyx_v_factor = (*((double *) ( /* dim=0 */ ((char *) (((double *) __pyx_v_self->factors.data) + __pyx_t_1)) )));
 
-  /* "sut/_fleet.pyx":118
+  /* "sut/_fleet.pyx":150
  *         cdef double factor = self.factors[self.used]
  *         cdef double phase
  *         if self.drift:             # <<<<<<<<<<<<<<
@@ -20124,12 +20591,12 @@ static int64_t __pyx_f_3sut_6_fleet_5Fleet__service_ns(struct __pyx_obj_3sut_6_f
   if (__pyx_t_3) {
 
 
-    /* "sut/_fleet.pyx":119
+    /* "sut/_fleet.pyx":151
  *         cdef double phase
  *         if self.drift:
  *             phase = 2 * M_PI * <double> (self.age_ns + now) / <double> self.drift_period_ns             # <<<<<<<<<<<<<<
  *             factor *= 1 + self.drift * sin(phase)
- *         return <int64_t> (self.service_ns[count - 1] * factor) + self.additions[self.used]
+ *         return factor
 */
     __pyx_t_4 = ((2.0 * M_PI) * ((double)(__pyx_v_self->age_ns + __pyx_v_now)));
 
@@ -20137,21 +20604,21 @@ static int64_t __pyx_f_3sut_6_fleet_5Fleet__service_ns(struct __pyx_obj_3sut_6_f
       PyGILState_STATE __pyx_gilstate_save = __Pyx_PyGILState_Ensure();
       PyErr_SetString(PyExc_ZeroDivisionError, "float division");
       __Pyx_PyGILState_Release(__pyx_gilstate_save);
-      __PYX_ERR(0, 119, __pyx_L1_error)
+      __PYX_ERR(0, 151, __pyx_L1_error)
     }
     __pyx_v_phase = (__pyx_t_4 / ((double)__pyx_v_self->drift_period_ns));
 
 
-    /* "sut/_fleet.pyx":120
+    /* "sut/_fleet.pyx":152
  *         if self.drift:
  *             phase = 2 * M_PI * <double> (self.age_ns + now) / <double> self.drift_period_ns
  *             factor *= 1 + self.drift * sin(phase)             # <<<<<<<<<<<<<<
- *         return <int64_t> (self.service_ns[count - 1] * factor) + self.additions[self.used]
+ *         return factor
  * 
 */
     __pyx_v_factor = (__pyx_v_factor * (1.0 + (__pyx_v_self->drift * sin(__pyx_v_phase))));
 
-    /* "sut/_fleet.pyx":118
+    /* "sut/_fleet.pyx":150
  *         cdef double factor = self.factors[self.used]
  *         cdef double phase
  *         if self.drift:             # <<<<<<<<<<<<<<
@@ -20160,45 +20627,23 @@ static int64_t __pyx_f_3sut_6_fleet_5Fleet__service_ns(struct __pyx_obj_3sut_6_f
 */
   }
 
-  /* "sut/_fleet.pyx":121
+  /* "sut/_fleet.pyx":153
  *             phase = 2 * M_PI * <double> (self.age_ns + now) / <double> self.drift_period_ns
  *             factor *= 1 + self.drift * sin(phase)
- *         return <int64_t> (self.service_ns[count - 1] * factor) + self.additions[self.used]             # <<<<<<<<<<<<<<
+ *         return factor             # <<<<<<<<<<<<<<
  * 
  *     cdef _draw(self):
 */
-  if (unlikely(!__pyx_v_self->service_ns.memview)) {PyErr_SetString(PyExc_AttributeError,"Memoryview is not initialized");__PYX_ERR(0, 121, __pyx_L1_error)}
-  __pyx_t_1 = (__pyx_v_count - 1);
-  __pyx_t_2 = -1;
-  if (__pyx_t_1 < 0) {
-    __pyx_t_1 += __pyx_v_self->service_ns.shape[0];
-    if (unlikely(__pyx_t_1 < 0)) __pyx_t_2 = 0;
-  } else if (unlikely(__pyx_t_1 >= __pyx_v_self->service_ns.shape[0])) __pyx_t_2 = 0;
-  if (unlikely(__pyx_t_2 != -1)) {
-    __Pyx_RaiseBufferIndexErrorNogil(__pyx_t_2);
-    __PYX_ERR(0, 121, __pyx_L1_error)
-  }
-  if (unlikely(!__pyx_v_self->additions.memview)) {PyErr_SetString(PyExc_AttributeError,"Memoryview is not initialized");__PYX_ERR(0, 121, __pyx_L1_error)}
-  __pyx_t_5 = __pyx_v_self->used;
-  __pyx_t_2 = -1;
-  if (__pyx_t_5 < 0) {
-    __pyx_t_5 += __pyx_v_self->additions.shape[0];
-    if (unlikely(__pyx_t_5 < 0)) __pyx_t_2 = 0;
-  } else if (unlikely(__pyx_t_5 >= __pyx_v_self->additions.shape[0])) __pyx_t_2 = 0;
-  if (unlikely(__pyx_t_2 != -1)) {
-    __Pyx_RaiseBufferIndexErrorNogil(__pyx_t_2);
-    __PYX_ERR(0, 121, __pyx_L1_error)
-  }
   {
 
-    __pyx_r = (((int64_t)((*((int64_t *) ( /* dim=0 */ ((char *) (((int64_t *) __pyx_v_self->service_ns.data) + __pyx_t_1)) ))) * __pyx_v_factor)) + (*((int64_t *) ( /* dim=0 */ ((char *) (((int64_t *) __pyx_v_self->additions.data) + __pyx_t_5)) ))));
+    __pyx_r = __pyx_v_factor;
   }
   goto __pyx_L0;
 
-  /* "sut/_fleet.pyx":115
- *         self.flying.push(pair[int64_t, int64_t](-(ready + self.network_ns), place))
+  /* "sut/_fleet.pyx":147
+ *         self.flying.push(pair[int64_t, int64_t](-at, place))
  * 
- *     cdef int64_t _service_ns(self, int64_t count, int64_t now) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     cdef double _factor(self, int64_t now) noexcept nogil:             # <<<<<<<<<<<<<<
  *         cdef double factor = self.factors[self.used]
  *         cdef double phase
 */
@@ -20206,7 +20651,7 @@ static int64_t __pyx_f_3sut_6_fleet_5Fleet__service_ns(struct __pyx_obj_3sut_6_f
   /* function exit code */
   __pyx_L1_error:;
   __pyx_gilstate_save = __Pyx_PyGILState_Ensure();
-  __Pyx_WriteUnraisable("sut._fleet.Fleet._service_ns", __pyx_clineno, __pyx_lineno, __pyx_filename, 1, 0);
+  __Pyx_WriteUnraisable("sut._fleet.Fleet._factor", __pyx_clineno, __pyx_lineno, __pyx_filename, 1, 0);
   __pyx_r = 0;
   __Pyx_PyGILState_Release(__pyx_gilstate_save);
   __pyx_L0:;
@@ -20215,8 +20660,8 @@ static int64_t __pyx_f_3sut_6_fleet_5Fleet__service_ns(struct __pyx_obj_3sut_6_f
   return __pyx_r;
 }
 
-/* "sut/_fleet.pyx":123
- *         return <int64_t> (self.service_ns[count - 1] * factor) + self.additions[self.used]
+/* "sut/_fleet.pyx":155
+ *         return factor
  * 
  *     cdef _draw(self):             # <<<<<<<<<<<<<<
  *         self.factors, self.additions, self.outcomes = self.chances(BLOCK)
@@ -20241,7 +20686,7 @@ static PyObject *__pyx_f_3sut_6_fleet_5Fleet__draw(struct __pyx_obj_3sut_6_fleet
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("_draw", 0);
 
-  /* "sut/_fleet.pyx":124
+  /* "sut/_fleet.pyx":156
  * 
  *     cdef _draw(self):
  *         self.factors, self.additions, self.outcomes = self.chances(BLOCK)             # <<<<<<<<<<<<<<
@@ -20250,7 +20695,7 @@ static PyObject *__pyx_f_3sut_6_fleet_5Fleet__draw(struct __pyx_obj_3sut_6_fleet
   __pyx_t_2 = NULL;
   __Pyx_INCREF(__pyx_v_self->chances);
   __pyx_t_3 = __pyx_v_self->chances; 
-  __Pyx_GetModuleGlobalName(__pyx_t_4, __pyx_mstate_global->__pyx_n_u_BLOCK); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 124, __pyx_L1_error)
+  __Pyx_GetModuleGlobalName(__pyx_t_4, __pyx_mstate_global->__pyx_n_u_BLOCK); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 156, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_4);
   __pyx_t_5 = 1;
   #if CYTHON_UNPACK_METHODS
@@ -20270,7 +20715,7 @@ static PyObject *__pyx_f_3sut_6_fleet_5Fleet__draw(struct __pyx_obj_3sut_6_fleet
     __Pyx_XDECREF(__pyx_t_2); __pyx_t_2 = 0;
     __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
     __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-    if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 124, __pyx_L1_error)
+    if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 156, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_1);
   }
   if ((likely(PyTuple_CheckExact(__pyx_t_1))) || (PyList_CheckExact(__pyx_t_1))) {
@@ -20279,7 +20724,7 @@ static PyObject *__pyx_f_3sut_6_fleet_5Fleet__draw(struct __pyx_obj_3sut_6_fleet
     if (unlikely(size != 3)) {
       if (size > 3) __Pyx_RaiseTooManyValuesError(3);
       else if (size >= 0) __Pyx_RaiseNeedMoreValuesError(size);
-      __PYX_ERR(0, 124, __pyx_L1_error)
+      __PYX_ERR(0, 156, __pyx_L1_error)
     }
     #if CYTHON_ASSUME_SAFE_MACROS && !CYTHON_AVOID_BORROWED_REFS
     if (likely(PyTuple_CheckExact(sequence))) {
@@ -20291,27 +20736,27 @@ static PyObject *__pyx_f_3sut_6_fleet_5Fleet__draw(struct __pyx_obj_3sut_6_fleet
       __Pyx_INCREF(__pyx_t_2);
     } else {
       __pyx_t_3 = __Pyx_PyList_GET_ITEM_REF(sequence, 0, __Pyx_ReferenceSharing_SharedReference);
-      if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 124, __pyx_L1_error)
+      if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 156, __pyx_L1_error)
       __Pyx_XGOTREF(__pyx_t_3);
       __pyx_t_4 = __Pyx_PyList_GET_ITEM_REF(sequence, 1, __Pyx_ReferenceSharing_SharedReference);
-      if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 124, __pyx_L1_error)
+      if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 156, __pyx_L1_error)
       __Pyx_XGOTREF(__pyx_t_4);
       __pyx_t_2 = __Pyx_PyList_GET_ITEM_REF(sequence, 2, __Pyx_ReferenceSharing_SharedReference);
-      if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 124, __pyx_L1_error)
+      if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 156, __pyx_L1_error)
       __Pyx_XGOTREF(__pyx_t_2);
     }
     #else
-    __pyx_t_3 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 124, __pyx_L1_error)
+    __pyx_t_3 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 156, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_3);
-    __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 124, __pyx_L1_error)
+    __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 156, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_4);
-    __pyx_t_2 = __Pyx_PySequence_ITEM(sequence, 2); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 124, __pyx_L1_error)
+    __pyx_t_2 = __Pyx_PySequence_ITEM(sequence, 2); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 156, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
     #endif
     __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
   } else {
     Py_ssize_t index = -1;
-    __pyx_t_6 = PyObject_GetIter(__pyx_t_1); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 124, __pyx_L1_error)
+    __pyx_t_6 = PyObject_GetIter(__pyx_t_1); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 156, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_6);
     __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
     __pyx_t_7 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_6);
@@ -20321,7 +20766,7 @@ static PyObject *__pyx_f_3sut_6_fleet_5Fleet__draw(struct __pyx_obj_3sut_6_fleet
     __Pyx_GOTREF(__pyx_t_4);
     index = 2; __pyx_t_2 = __pyx_t_7(__pyx_t_6); if (unlikely(!__pyx_t_2)) goto __pyx_L3_unpacking_failed;
     __Pyx_GOTREF(__pyx_t_2);
-    if (__Pyx_IternextUnpackEndCheck(__pyx_t_7(__pyx_t_6), 3) < (0)) __PYX_ERR(0, 124, __pyx_L1_error)
+    if (__Pyx_IternextUnpackEndCheck(__pyx_t_7(__pyx_t_6), 3) < (0)) __PYX_ERR(0, 156, __pyx_L1_error)
     __pyx_t_7 = NULL;
     __Pyx_DECREF(__pyx_t_6); __pyx_t_6 = 0;
     goto __pyx_L4_unpacking_done;
@@ -20329,14 +20774,14 @@ static PyObject *__pyx_f_3sut_6_fleet_5Fleet__draw(struct __pyx_obj_3sut_6_fleet
     __Pyx_DECREF(__pyx_t_6); __pyx_t_6 = 0;
     __pyx_t_7 = NULL;
     if (__Pyx_IterFinish() == 0) __Pyx_RaiseNeedMoreValuesError(index);
-    __PYX_ERR(0, 124, __pyx_L1_error)
+    __PYX_ERR(0, 156, __pyx_L1_error)
     __pyx_L4_unpacking_done:;
   }
-  __pyx_t_8 = __Pyx_PyObject_to_MemoryviewSlice_dc_double(__pyx_t_3, PyBUF_WRITABLE); if (unlikely(!__pyx_t_8.memview)) __PYX_ERR(0, 124, __pyx_L1_error)
+  __pyx_t_8 = __Pyx_PyObject_to_MemoryviewSlice_dc_double(__pyx_t_3, PyBUF_WRITABLE); if (unlikely(!__pyx_t_8.memview)) __PYX_ERR(0, 156, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-  __pyx_t_9 = __Pyx_PyObject_to_MemoryviewSlice_dc_nn_int64_t(__pyx_t_4, PyBUF_WRITABLE); if (unlikely(!__pyx_t_9.memview)) __PYX_ERR(0, 124, __pyx_L1_error)
+  __pyx_t_9 = __Pyx_PyObject_to_MemoryviewSlice_dc_nn_int64_t(__pyx_t_4, PyBUF_WRITABLE); if (unlikely(!__pyx_t_9.memview)) __PYX_ERR(0, 156, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  __pyx_t_10 = __Pyx_PyObject_to_MemoryviewSlice_dc_unsigned_char(__pyx_t_2, PyBUF_WRITABLE); if (unlikely(!__pyx_t_10.memview)) __PYX_ERR(0, 124, __pyx_L1_error)
+  __pyx_t_10 = __Pyx_PyObject_to_MemoryviewSlice_dc_unsigned_char(__pyx_t_2, PyBUF_WRITABLE); if (unlikely(!__pyx_t_10.memview)) __PYX_ERR(0, 156, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
   __PYX_XCLEAR_MEMVIEW(&__pyx_v_self->factors, 0);
   __pyx_v_self->factors = __pyx_t_8;
@@ -20351,15 +20796,15 @@ static PyObject *__pyx_f_3sut_6_fleet_5Fleet__draw(struct __pyx_obj_3sut_6_fleet
   __pyx_t_10.memview = NULL;
   __pyx_t_10.data = NULL;
 
-  /* "sut/_fleet.pyx":125
+  /* "sut/_fleet.pyx":157
  *     cdef _draw(self):
  *         self.factors, self.additions, self.outcomes = self.chances(BLOCK)
  *         self.used = 0             # <<<<<<<<<<<<<<
 */
   __pyx_v_self->used = 0;
 
-  /* "sut/_fleet.pyx":123
- *         return <int64_t> (self.service_ns[count - 1] * factor) + self.additions[self.used]
+  /* "sut/_fleet.pyx":155
+ *         return factor
  * 
  *     cdef _draw(self):             # <<<<<<<<<<<<<<
  *         self.factors, self.additions, self.outcomes = self.chances(BLOCK)
@@ -20608,6 +21053,10 @@ static PyObject *__pyx_tp_new__initialisation_3sut_6_fleet_Fleet(PyObject *o,
   p->chances = Py_None; Py_INCREF(Py_None);
   p->service_ns.data = NULL;
   p->service_ns.memview = NULL;
+  p->token_ns.data = NULL;
+  p->token_ns.memview = NULL;
+  p->tokens.data = NULL;
+  p->tokens.memview = NULL;
   p->factors.data = NULL;
   p->factors.memview = NULL;
   p->additions.data = NULL;
@@ -20681,6 +21130,8 @@ static void __pyx_tp_dealloc_3sut_6_fleet_Fleet(PyObject *o) {
   __Pyx_call_destructor(p->unused);
   Py_CLEAR(p->chances);
   __PYX_XCLEAR_MEMVIEW(&p->service_ns, 1);; p->service_ns.memview = NULL; p->service_ns.data = NULL;
+  __PYX_XCLEAR_MEMVIEW(&p->token_ns, 1);; p->token_ns.memview = NULL; p->token_ns.data = NULL;
+  __PYX_XCLEAR_MEMVIEW(&p->tokens, 1);; p->tokens.memview = NULL; p->tokens.data = NULL;
   __PYX_XCLEAR_MEMVIEW(&p->factors, 1);; p->factors.memview = NULL; p->factors.data = NULL;
   __PYX_XCLEAR_MEMVIEW(&p->additions, 1);; p->additions.memview = NULL; p->additions.data = NULL;
   __PYX_XCLEAR_MEMVIEW(&p->outcomes, 1);; p->outcomes.memview = NULL; p->outcomes.data = NULL;
@@ -20730,7 +21181,7 @@ static PyMethodDef __pyx_methods_3sut_6_fleet_Fleet[] = {
 #if CYTHON_USE_TYPE_SPECS
 static PyType_Slot __pyx_type_3sut_6_fleet_Fleet_slots[] = {
   {Py_tp_dealloc, (void *)__pyx_tp_dealloc_3sut_6_fleet_Fleet},
-  {Py_tp_doc, (void *)PyDoc_STR("``workers`` that serve batches, each in ``service_ns[size - 1]`` (int64) times its chance.\n\n    ``chances``: draws as many batches\047 fortunes as it is asked for: float64 factors of the service\n    time, int64 additions in ns, uint8 outcomes (0 answered, 1 failed, 2 lost).\n    ``network_ns``: there and back. ``drift``, ``drift_period_ns``: a sine on the service time,\n    which goes on from run to run.\n    ")},
+  {Py_tp_doc, (void *)PyDoc_STR("``workers`` that serve batches, each in ``service_ns[size - 1]`` (int64) times its chance.\n\n    ``chances``: draws as many batches\047 fortunes as it is asked for: float64 factors of the service\n    time, int64 additions in ns, uint8 outcomes (0 answered, 1 failed, 2 lost).\n    ``network_ns``: there and back. ``drift``, ``drift_period_ns``: a sine on the service time,\n    which goes on from run to run. ``tokens``, int32[k]: of how many each answer is, by the sample\047s\n    index modulo k; None for answers that come at once. The service time then is that until the\n    first token of all, and ``token_ns[size - 1]`` (int64) that of each further one; a worker is\n    free after the longest answer.\n    ")},
   {Py_tp_traverse, (void *)__pyx_tp_traverse_3sut_6_fleet_Fleet},
   {Py_tp_clear, (void *)__pyx_tp_clear_3sut_6_fleet_Fleet},
   {Py_tp_methods, (void *)__pyx_methods_3sut_6_fleet_Fleet},
@@ -20773,7 +21224,7 @@ static PyTypeObject __pyx_type_3sut_6_fleet_Fleet = {
   0, /*tp_setattro*/
   0, /*tp_as_buffer*/
   Py_TPFLAGS_DEFAULT|Py_TPFLAGS_HAVE_VERSION_TAG|Py_TPFLAGS_BASETYPE|Py_TPFLAGS_HAVE_GC, /*tp_flags*/
-  PyDoc_STR("``workers`` that serve batches, each in ``service_ns[size - 1]`` (int64) times its chance.\n\n    ``chances``: draws as many batches\047 fortunes as it is asked for: float64 factors of the service\n    time, int64 additions in ns, uint8 outcomes (0 answered, 1 failed, 2 lost).\n    ``network_ns``: there and back. ``drift``, ``drift_period_ns``: a sine on the service time,\n    which goes on from run to run.\n    "), /*tp_doc*/
+  PyDoc_STR("``workers`` that serve batches, each in ``service_ns[size - 1]`` (int64) times its chance.\n\n    ``chances``: draws as many batches\047 fortunes as it is asked for: float64 factors of the service\n    time, int64 additions in ns, uint8 outcomes (0 answered, 1 failed, 2 lost).\n    ``network_ns``: there and back. ``drift``, ``drift_period_ns``: a sine on the service time,\n    which goes on from run to run. ``tokens``, int32[k]: of how many each answer is, by the sample\047s\n    index modulo k; None for answers that come at once. The service time then is that until the\n    first token of all, and ``token_ns[size - 1]`` (int64) that of each further one; a worker is\n    free after the longest answer.\n    "), /*tp_doc*/
   __pyx_tp_traverse_3sut_6_fleet_Fleet, /*tp_traverse*/
   __pyx_tp_clear_3sut_6_fleet_Fleet, /*tp_clear*/
   0, /*tp_richcompare*/
@@ -21996,7 +22447,9 @@ static int __Pyx_modinit_Exttype___pyx_obj_3sut_6_fleet_Fleet(__pyx_mstatetype *
   __pyx_vtabptr_3sut_6_fleet_Fleet = &__pyx_vtable_3sut_6_fleet_Fleet;
   __pyx_vtable_3sut_6_fleet_Fleet._answer = (void (*)(struct __pyx_obj_3sut_6_fleet_Fleet *, struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t))__pyx_f_3sut_6_fleet_5Fleet__answer;
   __pyx_vtable_3sut_6_fleet_Fleet._serve = (void (*)(struct __pyx_obj_3sut_6_fleet_Fleet *, struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t))__pyx_f_3sut_6_fleet_5Fleet__serve;
-  __pyx_vtable_3sut_6_fleet_Fleet._service_ns = (int64_t (*)(struct __pyx_obj_3sut_6_fleet_Fleet *, int64_t, int64_t))__pyx_f_3sut_6_fleet_5Fleet__service_ns;
+  __pyx_vtable_3sut_6_fleet_Fleet._speak = (int64_t (*)(struct __pyx_obj_3sut_6_fleet_Fleet *, struct __pyx_obj_7loadgen_8_queries_Queries *, int64_t, int64_t, int64_t, double))__pyx_f_3sut_6_fleet_5Fleet__speak;
+  __pyx_vtable_3sut_6_fleet_Fleet._fly = (void (*)(struct __pyx_obj_3sut_6_fleet_Fleet *, struct __pyx_t_3sut_6_fleet_Answer, int64_t))__pyx_f_3sut_6_fleet_5Fleet__fly;
+  __pyx_vtable_3sut_6_fleet_Fleet._factor = (double (*)(struct __pyx_obj_3sut_6_fleet_Fleet *, int64_t))__pyx_f_3sut_6_fleet_5Fleet__factor;
   __pyx_vtable_3sut_6_fleet_Fleet._draw = (PyObject *(*)(struct __pyx_obj_3sut_6_fleet_Fleet *))__pyx_f_3sut_6_fleet_5Fleet__draw;
   #if CYTHON_USE_TYPE_SPECS
   __pyx_mstate->__pyx_ptype_3sut_6_fleet_Fleet = (PyTypeObject *) __Pyx_PyType_FromModuleAndSpec(__pyx_m, &__pyx_type_3sut_6_fleet_Fleet_spec, NULL); if (unlikely(!__pyx_mstate->__pyx_ptype_3sut_6_fleet_Fleet)) __PYX_ERR(0, 22, __pyx_L1_error)
@@ -23112,34 +23565,34 @@ __Pyx_RefNannySetupContext("PyInit__fleet", 0);
 */
   if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_BLOCK, __pyx_mstate_global->__pyx_int_65536) < (0)) __PYX_ERR(0, 14, __pyx_L1_error)
 
-  /* "sut/_fleet.pyx":54
+  /* "sut/_fleet.pyx":59
  *         self._draw()
  * 
  *     def reset(self, int64_t elapsed_ns):             # <<<<<<<<<<<<<<
  *         """Get ready for a run: all idle. The last one took ``elapsed_ns``, for the drift."""
  *         self.age_ns += elapsed_ns
 */
-  __pyx_t_4 = __Pyx_CyFunction_New(&__pyx_mdef_3sut_6_fleet_5Fleet_3reset, __Pyx_CYFUNCTION_CCLASS, __pyx_mstate_global->__pyx_n_u_Fleet_reset, NULL, __pyx_mstate_global->__pyx_n_u_sut__fleet, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[0])); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 54, __pyx_L1_error)
+  __pyx_t_4 = __Pyx_CyFunction_New(&__pyx_mdef_3sut_6_fleet_5Fleet_3reset, __Pyx_CYFUNCTION_CCLASS, __pyx_mstate_global->__pyx_n_u_Fleet_reset, NULL, __pyx_mstate_global->__pyx_n_u_sut__fleet, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[0])); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 59, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_4);
   #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
   PyUnstable_Object_EnableDeferredRefcount(__pyx_t_4);
   #endif
-  if (__Pyx_SetItemOnTypeDict(__pyx_mstate_global->__pyx_ptype_3sut_6_fleet_Fleet, __pyx_mstate_global->__pyx_n_u_reset, __pyx_t_4) < (0)) __PYX_ERR(0, 54, __pyx_L1_error)
+  if (__Pyx_SetItemOnTypeDict(__pyx_mstate_global->__pyx_ptype_3sut_6_fleet_Fleet, __pyx_mstate_global->__pyx_n_u_reset, __pyx_t_4) < (0)) __PYX_ERR(0, 59, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
 
-  /* "sut/_fleet.pyx":64
+  /* "sut/_fleet.pyx":69
  *             self.free.push(0)
  * 
  *     def advance(self, Queries queries, int64_t until_ns):             # <<<<<<<<<<<<<<
  *         """Everything that happens until ``until_ns``."""
  *         cdef int64_t begin, answered
 */
-  __pyx_t_4 = __Pyx_CyFunction_New(&__pyx_mdef_3sut_6_fleet_5Fleet_5advance, __Pyx_CYFUNCTION_CCLASS, __pyx_mstate_global->__pyx_n_u_Fleet_advance, NULL, __pyx_mstate_global->__pyx_n_u_sut__fleet, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[1])); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 64, __pyx_L1_error)
+  __pyx_t_4 = __Pyx_CyFunction_New(&__pyx_mdef_3sut_6_fleet_5Fleet_5advance, __Pyx_CYFUNCTION_CCLASS, __pyx_mstate_global->__pyx_n_u_Fleet_advance, NULL, __pyx_mstate_global->__pyx_n_u_sut__fleet, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[1])); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 69, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_4);
   #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
   PyUnstable_Object_EnableDeferredRefcount(__pyx_t_4);
   #endif
-  if (__Pyx_SetItemOnTypeDict(__pyx_mstate_global->__pyx_ptype_3sut_6_fleet_Fleet, __pyx_mstate_global->__pyx_n_u_advance, __pyx_t_4) < (0)) __PYX_ERR(0, 64, __pyx_L1_error)
+  if (__Pyx_SetItemOnTypeDict(__pyx_mstate_global->__pyx_ptype_3sut_6_fleet_Fleet, __pyx_mstate_global->__pyx_n_u_advance, __pyx_t_4) < (0)) __PYX_ERR(0, 69, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
 
   /* "(tree fragment)":1
@@ -23343,38 +23796,38 @@ static int __Pyx_InitConstants(__pyx_mstatetype *__pyx_mstate) {
   int __pyx_clineno = 0;
   CYTHON_UNUSED_VAR(__pyx_mstate);
   {
-    const struct { const unsigned int length: 8; } str_length_index[] = {{6},{8},{15},{1},{2},{15},{23},{25},{32},{20},{22},{1},{1},{37},{45},{22},{179},{8},{15},{7},{6},{2},{9},{50},{73},{14},{30},{37},{5},{5},{8},{5},{23},{25},{13},{11},{8},{15},{1},{20},{12},{9},{17},{8},{8},{12},{10},{8},{10},{8},{7},{14},{11},{10},{19},{14},{12},{10},{17},{13},{12},{12},{19},{8},{13},{3},{7},{15},{8},{18},{4},{5},{1},{7},{18},{5},{5},{15},{15},{10},{6},{9},{5},{5},{6},{7},{2},{5},{5},{8},{7},{4},{4},{4},{10},{3},{4},{3},{7},{8},{5},{4},{10},{10},{5},{4},{5},{4},{4},{6},{10},{6},{8},{6},{6},{7},{7},{1}};
+    const struct { const unsigned int length: 8; } str_length_index[] = {{6},{8},{15},{1},{2},{15},{23},{25},{32},{20},{22},{1},{1},{37},{45},{22},{179},{8},{15},{7},{6},{2},{9},{50},{73},{14},{30},{37},{5},{5},{8},{5},{23},{25},{13},{11},{8},{15},{1},{20},{12},{9},{17},{8},{8},{12},{10},{8},{10},{8},{7},{14},{11},{10},{19},{14},{12},{10},{17},{13},{12},{12},{19},{8},{13},{3},{7},{15},{8},{18},{4},{5},{6},{1},{7},{18},{5},{5},{15},{15},{10},{6},{9},{5},{6},{5},{5},{6},{7},{2},{5},{5},{8},{7},{4},{4},{4},{10},{3},{4},{3},{7},{8},{5},{4},{10},{10},{5},{4},{5},{4},{4},{6},{10},{8},{6},{6},{8},{6},{6},{7},{7},{1}};
     const struct { const unsigned int length: 7; } bytes_length_index[] = {{1},{52},{9},{72},{118}};
     #ifndef CYTHON_COMPRESS_STRINGS
       #define CYTHON_COMPRESS_STRINGS 90
     #endif
-    #if (CYTHON_COMPRESS_STRINGS) == 1 /* compression: zlib (1051 bytes) */
-static const char cstring[] = "x\332}T\317o\0345\024n\021\320\200\"H \021\240^\034\024\264\r$\003A\021\005\024\005\2054\201\250\320\006\nH\345by\3547\263n<\366\254\177lv9\345\230\343\034\347\270\307=\366\230c\217\034{\334c\377\004\376\004\236gv\267\241E\035i<o\374\374\236?\177\376\336#\314\223/\006\304\244\217\200\373\275[\336\002\220\314\262\274\000\3557\222o\311\356\317P\030;\374C\302\0311\031\331\345F{\231\007\023\034aZ\020!m\214{qZ\352\231\303y+\005\210+\213\211\261\257\364\377wn\276r\357\273\003\246\265\361\2049\047sM\274!\026\230\3302Z\rI\321\200\354#\310c\335gJ\nR\030\001\233\004\006%\306b\252\016\357\304};\231\261\3362\335\331$9\246\232-v]V\002nE\330@:r\317x \276\213\304\034\014}\327h\202s\002\224L\3012\017\270[\304\207Ym\\\244\311\311\341\311\326\316\327;\rZ\013\221FG\\H\271B\240\340\"ii\220\312cv?,\301%\3448#C\023\210\006\304\205\247(q\335\325\000\337\005M\034\370h\220Nsf\346\245\321\024\303\245\316;S\232d\037b\364\021S\016\022&\004\305u\300\215R\321g\264KX\312\205t,U\000:\2169\227\256\265\2046x\240\214\005\345\t\245\026D\340@)\021\241\311\250\215\336\302\003\366%S\350\345RKO\251\003\225%\231\032\"\200\315\326\216B\341\355\215\244h\031\335\007\353\333\0231r\322\022\327\252\212 \351\244\224\374Ta\264\013\376s\232!&\237\224\303Ah\36041J\031\216\364\022f-\033\022\301<K\376\307\333\336T\244\272\025\211K\366\037\034\034\037\177\377\323\375\203\273\207J\311\322Iw\024\2637C2?\035o\000Q:\233F~\035\322\372\242\203\211>\323\034\332\037\013\270\352\001\364\002\340T,\200\344y-PJO\206\003|\357\240\022\350=\030\370_!\243tz[\310&2\027\357\363\271\221\203\227\036\2128!b\014>Y\320<~\363\031\030|dQ\242D\243U0\251\233\257\021A5>\315\212\366\333\354O\221?\312\273\300O](\332\277i\226hF\255\265V\320\r\367@\017\365l]\337Gbc\216^`j\226v&\204\227H\233O\300 \376 +s(\356\n\364\2278\245\324\203\213g\221\216rcM\300\"\000\224\345\224\345\331\245\3224d\031\326\226vg\200\03317\324\\\232d\036\341R\346 \205\\j\316\2731\320qT\022P\244\007k\231C\312\370)7A{ae\326\016\264\004+\r\326\204\023\r\021\010\240\325\"(V:\210\016""\274Tl\021\200\2344e\r\326\032\233)\226;Tk\301\374\264QH\201\r\010\006\361\346\\;\374\005\330lb\247\211\035&\322\200\r\252\320\340\317\214=\305\264\270M\211xJS\242n\254\004g\021\270\303f\321\250)\226\216\003\333\227H\246\306j\367\3232ld\035s#\201\026Y\204\322y\203\257\r\330M\002\n\266\251\030\274IL\215\007\225\n\243C\211E\002\330\300\002\2703\206E\212\374!\006\260np\277o\260\253\335j\343\311T\020\364\2662L\344\240\351\016\265:G9 \243@>\335\270f!\223J\235_\237\274\376\366\305g\325/\347\373\317\026\026/\356V\275\311\302\342\323\305\217G\033\343\355\306Z\177\272\276{\271\217\346\305\217\325Q\275\026\215\037\252\257\352\345h\034V\253\025\253|\275=Y\\\252\336\250~\257\327\352\355\363\375\177\336\274\366\316\273\223\305\367\252\365*\257\037\216\000\023-\335\254\267\353;\243\033#?\376r\374\347c\177y\373\311\047O\006\177\367Z\307~\375\333hu$\306\353\343\374\361\303K6Y\372\240:\253\037\215_\033\257MVn\326{\343\345\311\312\352d\351\375\352\233\372\240\356MV>\254\027F\327G\037\215\327\236\241y\243\356\215\336\032/\377\013\253\177\244\352";
-    PyObject *data = __Pyx_DecompressString(cstring, 1051, 1);
+    #if (CYTHON_COMPRESS_STRINGS) == 1 /* compression: zlib (1067 bytes) */
+static const char cstring[] = "x\332}T\315o\0345\024o\021\320\200\"H \021\240^\034\024\264\r$\003A\021\005\024\005\2054\201\250\320\006\nH\345by\3547\263n<\366\254?6\273\234r\314q\216s\334\343\036{\314\261G\216=\356\261\177\002\177\002\3173\273\333\320\242\2164\2367~~_?\377\336#\314\223/\006\304\244\217\200\373\275[\336\002\220\314\262\274\000\3557\222o\311\356\317P\030;\374C\302\0311\031\331\345F{\231\007\023\034aZ\020!m\264{q[\352\231\302y+\005\210+\207\211\261\257\324\377wo~r\357\273\003\246\265\361\2049\047sM\274!\026\230\3302Z\rI\321$\331\307$\217u\237))Ha\004l\022\030\224h\213\256:\274\023\343v2c\275e\272\263Irt5;\354\272\254\004\014E\330@:r\317x \276\213\300\034\014}\327h\202{\002\224L\3012\017\030-\346\207^m<\244\311\311\341\311\326\316\327;M\266\026\"\214\216\270\220r\205\211\202\213\240\245A*\217\336\375\260\004\227\220\343\214\014M \0320/\254\242\304sW\r|\0274q\340\243@:M\315\314K\243)\232K\235w\2460\311>D\353#\246\034$L\010\212\347\200\033\245\242\316h\227\260\224\013\351X\252\000t\\s.]+\tm\260\240\214\005\345\t\245\026D\340@)\021\241\361\250\215\336\302\002\373\222)\324r\251\245\247\324\201\312\222L\r1\201\315V\216D\341\355\215\244(\031\335\007\353\333\212\0309i\201kYE\020tRJ~\252\320\332\005\3779\3150\047\237\224\303Ah\362il\2242\034\341%\314Z6$\202y\226\374\217\266\275\251\010uK\022\227\354?88>\376\376\247\373\007w\017\225\222\245\223\356(zo\226d^\035o\022\242t\266\215\370:\204\365E\005\023}\2469\264?\026\360\324\003\350\005\300\255\330\000\311\363^\240\224\236\014\007\370\336A&\320{0\360\277BF\351\364\266\020MD.\336\347s!\007/=\024qCD\033|\262\240y\374\346\263d\360\221E\211\024\215R\301\244n\276F\004\325\3504+\332o\023\237\"~\224w\201\237\272P\264\177S/Q\214\\k\245\240\033\354\201\036\352\331\271\276\217\300F\037\275\300\324\314\355\214\010/\2016\337\200A\374AT\346\251\270+\251\277\204)\245\036\\\254E:\312\2155\001\233\000\220\226S\224g\227J\323\220e\330[\332\235\001\006bn\250\2714\311\334\302\245\314A\n\271\324\315\3428\357Fs\307\221O@\021$\354h\016)\343\247\334\004\355\205\225Y""\273\320\022\2544\330\031N4p`\032-#A\261\322AT\340\325\342\240\000D\246in\260\326\330\214I\354\221LZ\3473\305r\207\364-\230\237N\016)p\"\301 ^\245k\227\277\000\247O\034=q\344D\\pb\025\032\374\231\261\247\030\001#\226\230ZiJ$\222\225\340,\026\341pz4\364\212\275\344\300\366%\242\253\261\375\375\264/\033\236G\337\210\250EX\241t\336\340k\003\216\227\200\014nZ\310\233S\320h\327|\035^4\006B\004\244\302\275Pb\017\001\316\267\000\356\214a\017#\274\230\021X7\270\33778\364n\265\336\310\224/\364\2662L\344\350o\207Z\235#[\020k \237n\\\263\220I\245\316\257O^\177\373\342\263\352\227\363\375g\013\213\027w\253\336da\361\351\342\307\243\215\361v#\255?]\337\275\334G\361\342\307\352\250^\213\302\017\325W\365r\024\016\253\325\212U\276\336\236,.UoT\277\327k\365\366\371\376?o^{\347\335\311\342{\325z\225\327\017G\200\216\226n\326\333\365\235\321\215\221\037\1779\376\363\261\277\274\375\344\223\047\203\277{\255b\277\376m\264:\022\343\365q\376\370\341%\233,}P\235\325\217\306\257\215\327&+7\353\275\361\362deu\262\364~\365M}P\367&+\037\326\013\243\353\243\217\306k\317P\274Q\367Fo\215\227\377\005^\332\261\344";
+    PyObject *data = __Pyx_DecompressString(cstring, 1067, 1);
     #define __Pyx_DecompressString_LZSS_UNUSED
     if (unlikely(!data)) __PYX_ERR(0, 1, __pyx_L1_error)
     const char* const bytes = __Pyx_PyBytes_AsString(data);
     #if !CYTHON_ASSUME_SAFE_MACROS
     if (likely(bytes)); else { Py_DECREF(data); __PYX_ERR(0, 1, __pyx_L1_error) }
     #endif
-    #elif (CYTHON_COMPRESS_STRINGS) > 0 && (CYTHON_COMPRESS_STRINGS) <= 90 /* compression: lzss (1394 bytes) */
-static const char cstring[] = "\377 at 0x o\377bject>(t\377ree frag\377ment).: \377<MemoryV\377iew of <\377contiguo\377us and d\263ir4\001\007\rin\021\005s\277trided\"\010 7or \004\031><(\tA\006\377>?Cannot\377 assign \377to read-\277only m\240\002v\376\242\000Invalid\377 mode, esxp\324\000|\000\047c\047t\001\377\047fortran\317\047, gH\000%\005sh\367ape\222\000 axi\377s Note t\375h\226 Cython\375 \021\000delibe\317ratek\000\320\001ct\373er!\001n PEPo-484\212\"re\303!\177s subcl\246\000\373es\261!built\375i\260\000ypes. \377If you n\311e\224 \303\000p\316\000%\tth\277en set\200\000e\373 \047\357\002ation\377_typing\047\366\355$iv\242\000o Fa\377lse.add_>\231 ecoll\305@+\000\377s.abcdis\277ableen\002\001g\367cis\004\003dno \377default \377__reduce\337__ duM\002no{n-\262@vial\033\000\377cinit__s\177elf.fly~\000\351,\006\003\245ac\214Cbe \336\224`vert\314\003a \351P\263#\320c \362  pi\367ckl\274\000sut/\373_f\221\000t.pyx\371u\225\002\310Aalloc\376\334  array \037data.\013\020\244C\366a\376\323cs.ASCII\377BLOCKEll?ipsisFZ\001\000\0025.\325\006c\305B__\017\005\335 \353st\313@_\013\013advoance7\003re\203@\237Seque\020\000\375\204\001.~\202\205\007___Pyx\001\000\377Dict_Nex?tRef__\247D\313 \343__\374B%\000\002\004get/item\r\001d0\001?\000\017func\035\001\030\000\207\003S\000\337impor\356 __\357main;\001mod\273ulM\002nam\002\003e\371wT\001\275 _chec\007ksuT\000\n\001?\004\025\001\252`\354\321@\037\001un\367\"e_E\315n \005vt\223a\230\001qu\303alO\005\201e\244.\233fex\036\314\001set_\203\005\277&\216 \276\303.__tes\310\001i\377s_corout?ineabc\337$\353E\377_buffera\377nswereda\177syncio.)\006\377sbasebeg\337incch\233Asc\366\307`e_\234 trac\377ebackcou\277ntdrif\000\002t\377_period_\307nsd\204\"~\000\334\210\003el\317apse\025\001\322@od\363ee\221 \322\206\002erro\377rflagsfo\357rmat\242\207\004idi\257ndex\266As\000\002i\037zemem\346\207\001\336\207\001\216A\377ndimnetw\367orkm\000objp\356\215\000pop\265`rie\033sr\266\000st\\\000\312a\303\205\001\177service\231\000\247set\200\206\004\374\207\002sY\000s\357tar""t,\000pst\375o\001\000ructsu\303t.\254\205\003\307@\350\000\346\000il\376\327\000updatev\377alueswai\372\221@s\200\001ersxO\377void (st\356<\001 __\214b_7l\377oadgen_4\317_rng\214`\317 e \377*)\000refil\377l\200\001\330\004\n\210+\377\220Q\200A\340\010\014\210\377K\220q\330\010\014\320\014\337\"\240)\2501\005\002$\320\357$<\270A\022\000\210H\220\367F\230!\005\001G\2206\230\375\021\016\001E\220\025\220a\220\377t\2301\330\014\020\220\005\377\220U\230!\2301\200A\377\360\006\000\016\017\330\014\022\377\220$\220g\230Y\240e\376F\000\020\033\2301\230D\240\377\007\240t\2502\250Z\260\377t\2707\300%\300x\310\373q\330\024\002A\230T\240\025\377\240d\250$\250g\260Y\377\270a\330\020\027\220w\230\377j\250\002\250!\330\024\033\377\230>\250\021\330\024\025\330\377\020\023\2209\230C\230q\377\330\024\030\230\010\240\001\240\357\031\250!\340\010\000\007\230q\017\240\t\250\021";
-    PyObject *data = __Pyx_DecompressString_LZSS(cstring, 1394, 1745);
+    #elif (CYTHON_COMPRESS_STRINGS) > 0 && (CYTHON_COMPRESS_STRINGS) <= 90 /* compression: lzss (1419 bytes) */
+static const char cstring[] = "\377 at 0x o\377bject>(t\377ree frag\377ment).: \377<MemoryV\377iew of <\377contiguo\377us and d\263ir4\001\007\rin\021\005s\277trided\"\010 7or \004\031><(\tA\006\377>?Cannot\377 assign \377to read-\277only m\240\002v\376\242\000Invalid\377 mode, esxp\324\000|\000\047c\047t\001\377\047fortran\317\047, gH\000%\005sh\367ape\222\000 axi\377s Note t\375h\226 Cython\375 \021\000delibe\317ratek\000\320\001ct\373er!\001n PEPo-484\212\"re\303!\177s subcl\246\000\373es\261!built\375i\260\000ypes. \377If you n\311e\224 \303\000p\316\000%\tth\277en set\200\000e\373 \047\357\002ation\377_typing\047\366\355$iv\242\000o Fa\377lse.add_>\231 ecoll\305@+\000\377s.abcdis\277ableen\002\001g\367cis\004\003dno \377default \377__reduce\337__ duM\002no{n-\262@vial\033\000\377cinit__s\177elf.fly~\000\351,\006\003\245ac\214Cbe \336\224`vert\314\003a \351P\263#\320c \362  pi\367ckl\274\000sut/\373_f\221\000t.pyx\371u\225\002\310Aalloc\376\334  array \037data.\013\020\244C\366a\376\323cs.ASCII\377BLOCKEll?ipsisFZ\001\000\0025.\325\006c\305B__\017\005\335 \353st\313@_\013\013advoance7\003re\203@\237Seque\020\000\375\204\001.~\202\205\007___Pyx\001\000\377Dict_Nex?tRef__\247D\313 \343__\374B%\000\002\004get/item\r\001d0\001?\000\017func\035\001\030\000\207\003S\000\337impor\356 __\357main;\001mod\273ulM\002nam\002\003e\371wT\001\275 _chec\007ksuT\000\n\001?\004\025\001\252`\354\321@\037\001un\367\"e_E\315n \005vt\223a\230\001qu\303alO\005\201e\244.\233fex\036\314\001set_\203\005\277&\216 \276\303.__tes\310\001i\377s_corout?ineabc\337$\353E\377_buffera\377nswereda\177syncio.)\006\377sbasebeg{in\000\002scch\241A\333sc\315`e_\242 tr\377acebackc\377ountdrif\376\000\002t_perio\037d_nsd\212\"\204\000\342\210\003?elapse\025\001\330@\317odee\227 \330\206\002er\377rorfaile\377dfirstfl\377agsforma\375t\263\207\004idinde\365x\307As\000\002izem\343em\367\207\001\357\207\001\237Andi\377mnetwork\336x\000objp\230\000po}p\306`riesr\307\000\343stg\000\333a\324\205\001ser\357vice\244\000set\364\221\206\004\215""\210\002sY\000star\275t,\000psto\001\000r\177uctsut.\275\205\003\237token\334\000\003\002s\330\346@\201 \377\000il\360\000up\377datevalu_eswai\260@s\216\001\377ersxOvoi\337d (stJ\001 _\375_\253b_7load}gM\0004_rng\253`\376\356 e *)\000re\377fill\200\001\330\004\377\n\210+\220Q\200A\340\377\010\014\210K\220q\330\010\377\014\320\014\"\240)\2501~\005\002$\320$<\270A\022\000\277\210H\220F\230!\005\001G\357\2206\230\021\016\001E\220\025\377\220a\220t\2301\330\014\377\020\220\005\220U\230!\230\3771\200A\360\006\000\016\017\377\330\014\022\220$\220g\230\367Y\240eF\000\020\033\2301\377\230D\240\007\240t\2502\377\250Z\260t\2707\300%\337\300x\310q\330\024\002A\230\377T\240\025\240d\250$\250\377g\260Y\270a\330\020\027\377\220w\230j\250\002\250!\377\330\024\033\230>\250\021\330\377\024\025\330\020\023\2209\230\377C\230q\330\024\030\230\010\177\240\001\240\031\250!\340\010\000\177\007\230q\240\t\250\021";
+    PyObject *data = __Pyx_DecompressString_LZSS(cstring, 1419, 1776);
     #define __Pyx_DecompressString_UNUSED
     if (unlikely(!data)) __PYX_ERR(0, 1, __pyx_L1_error)
     const char* const bytes = __Pyx_PyBytes_AsString(data);
     #if !CYTHON_ASSUME_SAFE_MACROS
     if (likely(bytes)); else { Py_DECREF(data); __PYX_ERR(0, 1, __pyx_L1_error) }
     #endif
-    #else /* compression: none (1745 bytes) */
-static const char bytes[] = " at 0x object>(tree fragment).: <MemoryView of <contiguous and direct><contiguous and indirect><strided and direct or indirect><strided and direct><strided and indirect>>?Cannot assign to read-only memoryviewInvalid mode, expected \047c\047 or \047fortran\047, got Invalid shape in axis Note that Cython is deliberately stricter than PEP-484 and rejects subclasses of builtin types. If you need to pass subclasses then set the \047annotation_typing\047 directive to False.add_notecollections.abcdisableenablegcisenabledno default __reduce__ due to non-trivial __cinit__self.flying,self.free cannot be converted to a Python object for picklingsut/_fleet.pyxunable to allocate array data.unable to allocate shape and strides.ASCIIBLOCKEllipsisFleetFleet.__reduce_cython__Fleet.__setstate_cython__Fleet.advanceFleet.resetSequenceView.MemoryView___Pyx_PyDict_NextRef__annotate____class____class_getitem____dict____func____getstate____import____main____module____name____new____pyx_checksum__pyx_state__pyx_type__pyx_unpickle_Enum__pyx_vtable____qualname____reduce____reduce_cython____reduce_ex____set_name____setstate____setstate_cython____test___is_coroutineabcadvanceallocate_bufferansweredasyncio.coroutinesbasebegincchancescline_in_tracebackcountdriftdrift_period_nsdtype_is_objectelapsed_nsencodeenumerateerrorflagsformatfortranidindexitemsitemsizememviewmodenamendimnetwork_nsobjpackpopqueriesregisterresetselfservice_nssetdefaultshapesizestartstepstopstructsut._fleetunpackuntil_nsupdatevalueswait_nsworkersxOvoid (struct __pyx_t_7loadgen_4_rng_Engine *)\000refill\200\001\330\004\n\210+\220Q\200A\340\010\014\210K\220q\330\010\014\320\014\"\240)\2501\330\010\014\320\014$\320$<\270A\330\010\014\210H\220F\230!\330\010\014\210G\2206\230\021\330\010\014\210E\220\025\220a\220t\2301\330\014\020\220\005\220U\230!\2301\200A\360\006\000\016\017\330\014\022\220$\220g\230Y\240e\2501\330\020\033\2301\230D\240\007\240t\2502\250Z\260t\2707\300%\300x\310q\330\020\033\2301\230A\230T\240\025\240d\250$\250g""\260Y\270a\330\020\027\220w\230j\250\002\250!\330\024\033\230>\250\021\330\024\025\330\020\023\2209\230C\230q\330\024\030\230\010\240\001\240\031\250!\340\024\030\230\007\230q\240\t\250\021";
+    #else /* compression: none (1776 bytes) */
+static const char bytes[] = " at 0x object>(tree fragment).: <MemoryView of <contiguous and direct><contiguous and indirect><strided and direct or indirect><strided and direct><strided and indirect>>?Cannot assign to read-only memoryviewInvalid mode, expected \047c\047 or \047fortran\047, got Invalid shape in axis Note that Cython is deliberately stricter than PEP-484 and rejects subclasses of builtin types. If you need to pass subclasses then set the \047annotation_typing\047 directive to False.add_notecollections.abcdisableenablegcisenabledno default __reduce__ due to non-trivial __cinit__self.flying,self.free cannot be converted to a Python object for picklingsut/_fleet.pyxunable to allocate array data.unable to allocate shape and strides.ASCIIBLOCKEllipsisFleetFleet.__reduce_cython__Fleet.__setstate_cython__Fleet.advanceFleet.resetSequenceView.MemoryView___Pyx_PyDict_NextRef__annotate____class____class_getitem____dict____func____getstate____import____main____module____name____new____pyx_checksum__pyx_state__pyx_type__pyx_unpickle_Enum__pyx_vtable____qualname____reduce____reduce_cython____reduce_ex____set_name____setstate____setstate_cython____test___is_coroutineabcadvanceallocate_bufferansweredasyncio.coroutinesbasebeginbeginscchancescline_in_tracebackcountdriftdrift_period_nsdtype_is_objectelapsed_nsencodeenumerateerrorfailedfirstflagsformatfortranidindexitemsitemsizememviewmodenamendimnetwork_nsobjpackpopqueriesregisterresetselfservice_nssetdefaultshapesizestartstepstopstructsut._fleettoken_nstokensunpackuntil_nsupdatevalueswait_nsworkersxOvoid (struct __pyx_t_7loadgen_4_rng_Engine *)\000refill\200\001\330\004\n\210+\220Q\200A\340\010\014\210K\220q\330\010\014\320\014\"\240)\2501\330\010\014\320\014$\320$<\270A\330\010\014\210H\220F\230!\330\010\014\210G\2206\230\021\330\010\014\210E\220\025\220a\220t\2301\330\014\020\220\005\220U\230!\2301\200A\360\006\000\016\017\330\014\022\220$\220g\230Y\240e\2501\330\020\033\2301\230D\240\007\240t\2502\250Z\260t\2707\300%\300x\310q\330\020\033\2301""\230A\230T\240\025\240d\250$\250g\260Y\270a\330\020\027\220w\230j\250\002\250!\330\024\033\230>\250\021\330\024\025\330\020\023\2209\230C\230q\330\024\030\230\010\240\001\240\031\250!\340\024\030\230\007\230q\240\t\250\021";
     PyObject *data = NULL;
     #define __Pyx_DecompressString_UNUSED
     #define __Pyx_DecompressString_LZSS_UNUSED
     #endif
     PyObject **stringtab = __pyx_mstate->__pyx_string_tab;
     Py_ssize_t pos = 0;
-    for (int i = 0; i < 118; i++) {
+    for (int i = 0; i < 123; i++) {
       Py_ssize_t bytes_length = str_length_index[i].length;
       PyObject *string = PyUnicode_DecodeUTF8(bytes + pos, bytes_length, NULL);
       if (likely(string) && i >= 28) PyUnicode_InternInPlace(&string);
@@ -23385,8 +23838,8 @@ static const char bytes[] = " at 0x object>(tree fragment).: <MemoryView of <con
       stringtab[i] = string;
       pos += bytes_length;
     }
-    for (int i = 118; i < 123; i++) {
-      Py_ssize_t bytes_length = bytes_length_index[i-118].length;
+    for (int i = 123; i < 128; i++) {
+      Py_ssize_t bytes_length = bytes_length_index[i-123].length;
       PyObject *string = PyBytes_FromStringAndSize(bytes + pos, bytes_length);
       stringtab[i] = string;
       pos += bytes_length;
@@ -23396,14 +23849,14 @@ static const char bytes[] = " at 0x object>(tree fragment).: <MemoryView of <con
       }
     }
     Py_XDECREF(data);
-    for (Py_ssize_t i = 0; i < 123; i++) {
+    for (Py_ssize_t i = 0; i < 128; i++) {
       if (unlikely(PyObject_Hash(stringtab[i]) == -1)) {
         __PYX_ERR(0, 1, __pyx_L1_error)
       }
     }
     #if CYTHON_IMMORTAL_CONSTANTS
     {
-      PyObject **table = stringtab + 118;
+      PyObject **table = stringtab + 123;
       for (Py_ssize_t i=0; i<5; ++i) {
         #if PY_VERSION_HEX >= 0x030F0000
         PyUnstable_SetImmortal(table[i]);
@@ -23491,12 +23944,12 @@ static int __Pyx_CreateCodeObjects(__pyx_mstatetype *__pyx_mstate) {
   PyObject* tuple_dedup_map = PyDict_New();
   if (unlikely(!tuple_dedup_map)) return -1;
   {
-    const __Pyx_PyCode_New_function_description descr = {2, 0, 0, 3, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 54};
+    const __Pyx_PyCode_New_function_description descr = {2, 0, 0, 3, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 59};
     PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_self, __pyx_mstate->__pyx_n_u_elapsed_ns, __pyx_mstate->__pyx_n_u__5};
     __pyx_mstate_global->__pyx_codeobj_tab[0] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_sut__fleet_pyx, __pyx_mstate->__pyx_n_u_reset, __pyx_mstate->__pyx_kp_b_iso88591_A_Kq_1_A_HF_G6_E_at1_U_1, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[0])) goto bad;
   }
   {
-    const __Pyx_PyCode_New_function_description descr = {3, 0, 0, 5, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 64};
+    const __Pyx_PyCode_New_function_description descr = {3, 0, 0, 5, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 69};
     PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_self, __pyx_mstate->__pyx_n_u_queries, __pyx_mstate->__pyx_n_u_until_ns, __pyx_mstate->__pyx_n_u_begin, __pyx_mstate->__pyx_n_u_answered};
     __pyx_mstate_global->__pyx_codeobj_tab[1] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_sut__fleet_pyx, __pyx_mstate->__pyx_n_u_advance, __pyx_mstate->__pyx_kp_b_iso88591_A_gYe1_1D_t2Zt7_xq_1AT_d_gYa_wj, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[1])) goto bad;
   }
@@ -26844,6 +27297,16 @@ static void __Pyx_RaiseBufferIndexErrorNogil(int axis) {
     PyGILState_STATE gilstate = PyGILState_Ensure();
     __Pyx_RaiseBufferIndexError(axis);
     PyGILState_Release(gilstate);
+}
+
+/* ModInt[Py_ssize_t] */
+static CYTHON_INLINE Py_ssize_t __Pyx_mod_Py_ssize_t(Py_ssize_t a, Py_ssize_t b, int b_is_constant) {
+    Py_ssize_t r = a % b;
+    Py_ssize_t adapt_python = (b_is_constant ?
+        ((r != 0) & ((r < 0) ^ (b < 0))) :
+        ((r != 0) & ((r ^ b) < 0))
+    );
+    return r + adapt_python * b;
 }
 
 /* IterFinish */
@@ -30674,6 +31137,29 @@ static CYTHON_INLINE __Pyx_memviewslice __Pyx_PyObject_to_MemoryviewSlice_dc_nn_
     retcode = __Pyx_ValidateAndInit_memviewslice(axes_specs, __Pyx_IS_C_CONTIG,
                                                  (PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) | writable_flag, 1,
                                                  &__Pyx_TypeInfo_nn_int64_t, stack,
+                                                 &result, obj);
+    if (unlikely(retcode == -1))
+        goto __pyx_fail;
+    return result;
+__pyx_fail:
+    result.memview = NULL;
+    result.data = NULL;
+    return result;
+}
+
+/* ObjectToMemviewSlice */
+static CYTHON_INLINE __Pyx_memviewslice __Pyx_PyObject_to_MemoryviewSlice_dc_nn_int32_t__const__(PyObject *obj, int writable_flag) {
+    __Pyx_memviewslice result = __Pyx_MEMSLICE_INIT;
+    __Pyx_BufFmt_StackElem stack[1];
+    int axes_specs[] = { (__Pyx_MEMVIEW_DIRECT | __Pyx_MEMVIEW_CONTIG) };
+    int retcode;
+    if (obj == Py_None) {
+        result.memview = (struct __pyx_memoryview_obj *) Py_None;
+        return result;
+    }
+    retcode = __Pyx_ValidateAndInit_memviewslice(axes_specs, __Pyx_IS_C_CONTIG,
+                                                 (PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) | writable_flag, 1,
+                                                 &__Pyx_TypeInfo_nn_int32_t__const__, stack,
                                                  &result, obj);
     if (unlikely(retcode == -1))
         goto __pyx_fail;

@@ -1,7 +1,7 @@
 """A fleet of simulated workers on the virtual clock of a run: its events, in their order."""
 
 from libc.math cimport M_PI, sin
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 from libcpp.pair cimport pair
 from libcpp.queue cimport priority_queue
 from libcpp.vector cimport vector
@@ -16,7 +16,7 @@ BLOCK = 1 << 16
 
 cdef struct Answer:
     int64_t first, count
-    bint failed
+    bint failed, begins
 
 
 cdef class Fleet:
@@ -25,10 +25,14 @@ cdef class Fleet:
     ``chances``: draws as many batches' fortunes as it is asked for: float64 factors of the service
     time, int64 additions in ns, uint8 outcomes (0 answered, 1 failed, 2 lost).
     ``network_ns``: there and back. ``drift``, ``drift_period_ns``: a sine on the service time,
-    which goes on from run to run.
+    which goes on from run to run. ``tokens``, int32[k]: of how many each answer is, by the sample's
+    index modulo k; None for answers that come at once. The service time then is that until the
+    first token of all, and ``token_ns[size - 1]`` (int64) that of each further one; a worker is
+    free after the longest answer.
     """
 
-    cdef int64_t[::1] service_ns
+    cdef int64_t[::1] service_ns, token_ns
+    cdef const int32_t[::1] tokens
     cdef int64_t workers, wait_ns, network_ns, drift_period_ns, age_ns
     cdef double drift
     cdef object chances
@@ -44,11 +48,12 @@ cdef class Fleet:
 
     def __init__(
         self, service_ns, chances, int64_t workers, int64_t wait_ns, int64_t network_ns,
-        double drift, int64_t drift_period_ns,
+        double drift, int64_t drift_period_ns, tokens=None, token_ns=None,
     ):
         self.service_ns, self.chances, self.workers = service_ns, chances, workers
         self.wait_ns, self.network_ns = wait_ns, network_ns
         self.drift, self.drift_period_ns = drift, drift_period_ns
+        self.tokens, self.token_ns = tokens, token_ns
         self._draw()
 
     def reset(self, int64_t elapsed_ns):
@@ -82,11 +87,14 @@ cdef class Fleet:
         self.flying.pop()
         self.unused.push_back(place)
         queries.virtual_ns = max(queries.virtual_ns, at)
+        if answer.begins:
+            queries.begin(answer.first, answer.count, at)
+            return
         queries.finish(answer.first, answer.count, FAILED if answer.failed else DONE, at)
 
     cdef void _serve(self, Queries queries, int64_t begin) noexcept nogil:
-        cdef int64_t first = 0, count, ready, place
-        cdef Answer answer
+        cdef int64_t first = 0, count, ready, at
+        cdef double factor
         cdef int outcome
         queries.virtual_ns = max(queries.virtual_ns, begin)
         count = queries.claim(self.service_ns.shape[0], self.wait_ns, &first)
@@ -95,14 +103,38 @@ cdef class Fleet:
         if self.used == self.factors.shape[0]:
             with gil:
                 self._draw()
-        ready = queries.virtual_ns + self._service_ns(count, queries.virtual_ns)
+        factor = self._factor(queries.virtual_ns)
+        ready = queries.virtual_ns + <int64_t> (self.service_ns[count - 1] * factor)
+        ready += self.additions[self.used]
         outcome = self.outcomes[self.used]
         self.used += 1
+        at = ready + self.network_ns
+        if outcome == 0 and self.tokens is not None:
+            self._fly(Answer(first, count, False, True), at)
+            ready = self._speak(queries, first, count, ready, factor)
+        elif outcome != 2:
+            self._fly(Answer(first, count, outcome == 1, False), at)
         self.free.pop()
         self.free.push(-ready)
-        if outcome == 2:
-            return
-        answer.first, answer.count, answer.failed = first, count, outcome == 1
+
+    cdef int64_t _speak(
+        self, Queries queries, int64_t first, int64_t count, int64_t begun, double factor
+    ) noexcept nogil:
+        """The further tokens of a batch; when the last one is there."""
+        cdef int64_t index, end, last = begun
+        cdef int64_t each = max(<int64_t> (self.token_ns[count - 1] * factor), <int64_t> 1)
+        cdef int32_t tokens
+        for index in range(first, first + count):
+            tokens = self.tokens[queries.samples[index] % self.tokens.shape[0]]
+            queries.tape.count_token(index, tokens)
+            end = begun + (tokens - 1) * each
+            last = max(last, end)
+            self._fly(Answer(index, 1, False, False), end + self.network_ns)
+        return last
+
+    cdef void _fly(self, Answer answer, int64_t at) noexcept nogil:
+        """Something arrives at ``at``."""
+        cdef int64_t place
         if self.unused.empty():
             place = self.answers.size()
             self.answers.push_back(answer)
@@ -110,15 +142,15 @@ cdef class Fleet:
             place = self.unused.back()
             self.unused.pop_back()
             self.answers[place] = answer
-        self.flying.push(pair[int64_t, int64_t](-(ready + self.network_ns), place))
+        self.flying.push(pair[int64_t, int64_t](-at, place))
 
-    cdef int64_t _service_ns(self, int64_t count, int64_t now) noexcept nogil:
+    cdef double _factor(self, int64_t now) noexcept nogil:
         cdef double factor = self.factors[self.used]
         cdef double phase
         if self.drift:
             phase = 2 * M_PI * <double> (self.age_ns + now) / <double> self.drift_period_ns
             factor *= 1 + self.drift * sin(phase)
-        return <int64_t> (self.service_ns[count - 1] * factor) + self.additions[self.used]
+        return factor
 
     cdef _draw(self):
         self.factors, self.additions, self.outcomes = self.chances(BLOCK)

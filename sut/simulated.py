@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 from loadgen import LoadedSet, Queries
 from sut._fleet import Fleet
 from sut.curve import ServiceCurve
+from sut.tokens import longest, token_counts
 
 if TYPE_CHECKING:
     from sut._fleet import Chances
@@ -40,6 +42,9 @@ class SimulatedSut:
     """``workers`` that take batches of up to ``max_batch`` and serve them as ``curve`` says.
 
     A batch may wait ``max_wait_us`` to fill; ``network_ms`` is the way there and back.
+    ``answer_tokens``: answers come token by token, of one of these numbers of tokens, each as
+    likely. ``curve`` then says when the first tokens of a batch are there, and ``token_curve`` how
+    long each further one takes; a worker takes the next batch after the longest answer.
     """
 
     def __init__(
@@ -52,6 +57,8 @@ class SimulatedSut:
         max_wait_us: float = 0.0,
         network_ms: float = 0.0,
         fortune: Fortune | None = None,
+        answer_tokens: Sequence[int] | None = None,
+        token_curve: ServiceCurve | None = None,
     ) -> None:
         self.name, self.workers, self.max_batch = name, workers, max_batch
         self.curve, self.fortune = curve, fortune or Fortune()
@@ -59,6 +66,12 @@ class SimulatedSut:
         self._elapsed_ns = 0
         self._queries: Queries | None = None
         self.service_ms = curve.service_ns(max_batch) / 1e6
+        tokens = token_ns = None
+        if answer_tokens is not None and token_curve is not None:
+            tokens = token_counts(answer_tokens, self.fortune.seed)
+            token_ns = token_curve.service_ns(max_batch)
+            further = longest(answer_tokens, np.arange(1, max_batch + 1)) - 1
+            self.service_ms = self.service_ms + further * token_ns / 1e6
         self._fleet = Fleet(
             curve.service_ns(max_batch),
             self._chances,
@@ -67,6 +80,8 @@ class SimulatedSut:
             int(network_ms * 1e6),
             self.fortune.drift,
             int(self.fortune.drift_period_s * 1e9),
+            tokens,
+            token_ns,
         )
 
     @property

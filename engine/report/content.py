@@ -11,6 +11,7 @@ from engine.report.summary import (
     energy_text,
     preprocessing_text,
     quality_text,
+    token_texts,
 )
 
 Json = dict[str, Any]
@@ -84,7 +85,13 @@ def limits(record: Json) -> Iterator[str]:
     for row in missed:
         hint = f": {row['hint']}" if row["hint"] else ""
         yield f"{row['name']} was missed: {row['required']}, measured {row['measured']}{hint}."
-    tails = [row for row in rows if row["name"].endswith("_latency") or "skipped" in row["name"]]
+    ends = ("_latency", "_ttft", "_tpot")
+    tails = [
+        row
+        for row in rows
+        if (row["name"].endswith(ends) and not row["name"].startswith("early"))
+        or "skipped" in row["name"]
+    ]
     for row in tails if not missed else ():
         yield (
             f"It is limited by {row['name'].replace('_', ' ')}: {row['measured']} where "
@@ -117,6 +124,7 @@ def _latencies(performance: Json, page: Page) -> Iterator[str]:
         "samples/s completed": plain(statistics["completed_samples_per_s"]),
         "batch size, mean and max": f"{plain(statistics['batch_size_mean'])}, "
         f"{statistics['batch_size_max']}",
+        **dict(token_texts(statistics)),
         "generator late, us": plain(statistics["wake_late_us"] or None),
     }
     yield page.heading("Run")
@@ -163,7 +171,7 @@ def _search(record: Json, page: Page) -> Iterator[str]:
         else ("peak, 95 % interval", None),
         ("highest that passed", _rate(search.get("low_qps"))),
         ("lowest that failed", _rate(search.get("high_qps"))),
-        ("unloaded latency, ms", plain(search.get("unloaded_ms"))),
+        (f"unloaded {search.get('judged', 'latency')}, ms", plain(search.get("unloaded_ms"))),
         ("offline throughput, samples/s", plain(search.get("ceiling_qps"))),
         ("why it ended", search.get("reason")),
     ]

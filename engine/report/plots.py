@@ -100,8 +100,10 @@ def search_plot(record: dict[str, Any]) -> Figure | None:
                     label=f"{kind} {outcome}",
                     zorder=3,
                 )
-    if bound_ms := search.get("bound_ms"):
-        axes.axhline(bound_ms, color=BOUND, linestyle="--", label=f"bound {bound_ms:g} ms")
+    for name, bound_ms in search.get("bounds_ms", {}).items():
+        style = ":" if name == "tpot" else "--"
+        of = "" if name == "latency" else f"{name} "
+        axes.axhline(bound_ms, color=BOUND, linestyle=style, label=f"{of}bound {bound_ms:g} ms")
     if ends := search.get("interval_qps"):
         axes.axvspan(*ends, color=PASSED, alpha=0.12, label="peak, 95 % interval")
     if best := search.get("best_qps"):

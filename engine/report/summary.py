@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -120,6 +120,8 @@ def _figures(record: dict[str, Any], performance: dict[str, Any]) -> RenderableT
         table.add_row("latency (ms)", row)
         if text := _interval(performance):
             table.add_row("", text)
+        for name, text in token_texts(statistics):
+            table.add_row(name, text)
         table.add_row(
             "run",
             f"{statistics['query_count']:,} queries, {statistics['sample_count']:,} samples "
@@ -139,7 +141,9 @@ def _figures(record: dict[str, Any], performance: dict[str, Any]) -> RenderableT
     if search := record["search"]:
         facts = []
         if "unloaded_ms" in search:
-            facts.append(f"unloaded latency {search['unloaded_ms']:.2f} ms")
+            facts.append(
+                f"unloaded {search.get('judged', 'latency')} {search['unloaded_ms']:.2f} ms"
+            )
         if search.get("ceiling_qps"):
             facts.append(f"offline {search['ceiling_qps']:.4g} samples/s")
         if ends := search.get("interval_qps"):
@@ -151,6 +155,18 @@ def _figures(record: dict[str, Any], performance: dict[str, Any]) -> RenderableT
             facts.append(search["reason"])
         table.add_row("search", "; ".join(facts))
     return table
+
+
+def token_texts(statistics: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Lines on the tokens of a run, each with its name; none where there are none."""
+    if not (tokens := statistics.get("tokens")):
+        return
+    for kind, name in (("ttft", "time to first token"), ("tpot", "time per further token")):
+        times = tokens[f"{kind}_ms"]
+        shown = [each for each in ("mean", "p50", "p90", "p99", "max") if each in times]
+        if shown:
+            yield f"{name} (ms)", "  ".join(f"{each} {times[each]:.3f}" for each in shown)
+    yield "tokens", f"{tokens['count']:,}, {_number(tokens['per_s'])} tokens/s"
 
 
 def preprocessing_text(record: dict[str, Any]) -> str:

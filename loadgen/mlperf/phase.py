@@ -91,7 +91,12 @@ class CallbackSystem:
         """Hand the queries to the callback, on the calling thread."""
         now = serving.Serving(queries, self._system)
         serving.current = now
-        self._caller.call(lambda: now.ask(self._most(queries), self._limit()))
+        self._caller.call(lambda: self._ask(now, queries))
+
+    def _ask(self, now: serving.Serving, queries: Queries) -> None:
+        if self._caller.interrupted:  # a callback that is not yet called need not be interrupted
+            raise KeyboardInterrupt
+        now.ask(self._most(queries), self._limit())
 
     def _most(self, queries: Queries) -> int:
         if self._settings.scenario is Scenario.SERVER and self._asked.server_coalesce_queries:

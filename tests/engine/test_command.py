@@ -258,7 +258,8 @@ def process(tmp_path, cache, *arguments):
 
 
 def test_ctrl_c_ends_with_130_and_keeps_what_was_measured(tmp_path, shared_cache):
-    running = process(tmp_path, shared_cache, "sut=null", "scenario=single_stream")
+    asked = ("sut=null", "scenario=single_stream", "tracking=none")
+    running = process(tmp_path, shared_cache, *asked)
     end = time.monotonic() + 60
     while not list(tmp_path.glob("runs/**/result.json")) and time.monotonic() < end:
         time.sleep(0.1)

@@ -14,22 +14,23 @@ FITTED = ("model=gnmt", "model.width=0.25")
 SAMPLE = Path(__file__).parents[1] / "data" / "wmt16"
 
 
-@pytest.mark.slow
 def test_speed_and_quality_in_one_record(engine):
-    ended = engine(*FITTED, "scenario=offline", "mode=both", "scenario.min_query_count=8")
+    few = ("dataset.count=4", "sut.max_batch=4", "rules.scenarios.offline.min_sample_count=4")
+    few += ("scenario.min_query_count=4",)
+    ended = engine(*FITTED, "scenario=offline", "mode=both", *few)
     assert ended.code == 0, ended.out + ended.err
     record = ended.record
     quality, target = record["accuracy"]["quality"], record["accuracy"]["target"]
-    assert (quality["metric"], quality["count"]) == ("bleu", 8)
+    assert (quality["metric"], quality["count"]) == ("bleu", 4)
     assert 10 < quality["value"] < 80 and "tok:13a" in quality["note"]
     assert target["required"] == pytest.approx(0.99 * target["reference"])
     assert "gnmt (width 0.25)" in ended.out and "BLEU" in ended.out
     (file,) = ended.folder.glob("runs/**/accuracy/mlperf_log_accuracy.json")
     rows = json.loads(file.read_text())
     order = [row["qsl_idx"] for row in rows]
-    assert sorted(order) == list(range(8))
+    assert sorted(order) == list(range(4))
     answers = [np.frombuffer(bytes.fromhex(row["data"]), np.uint8) for row in rows]
-    truth = [" ".join(pair("test", i).target).replace("@@ ", "") for i in range(8)]
+    truth = [" ".join(pair("test", i).target).replace("@@ ", "") for i in range(4)]
     assert bleu(answers, truth, order).value == pytest.approx(quality["value"])
 
 

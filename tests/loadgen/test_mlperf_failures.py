@@ -1,5 +1,6 @@
 """Systems that raise, lose, repeat or invent answers, Ctrl-C, and settings that are refused."""
 
+import gc
 import os
 import signal
 import sys
@@ -212,16 +213,38 @@ def test_ctrl_c_ends_a_test_that_waits(scenario, changes, harness):
 
 def test_ctrl_c_ends_a_callback_that_hangs(harness):
     program = harness()
-    hanging = threading.Event()
-    program.answer = lambda samples: hanging.wait(60)
-    timer = interrupt_after(0.3)
+    timers = []
+
+    def hang(samples):
+        timers.append(interrupt_after(0.1))
+        time.sleep(60)
+
+    program.answer = hang
+    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         program.run("Offline")
-    timer.join()
-    hanging.set()
+    timers[0].join()
+    assert time.monotonic() - began < 30
     assert mlperf.outcomes()[0].log.ending is Ending.INTERRUPTED
     program.answer = None
     assert program.run("Offline")[0].log.ending is Ending.COMPLETE
+
+
+def test_ctrl_c_before_the_first_callback_leaves_it_out(harness, monkeypatch):
+    program = harness()
+    collect = gc.collect
+
+    def press():  # on the load generator's thread, just before the start
+        monkeypatch.setattr(gc, "collect", collect)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+
+    monkeypatch.setattr(gc, "collect", press)
+    with pytest.raises(KeyboardInterrupt):
+        program.run("Offline")
+    assert program.issued == []
+    assert mlperf.outcomes()[0].log.ending is Ending.INTERRUPTED
+    assert program.calls[-1][0] == "unload"
 
 
 def test_a_test_on_another_thread_works(harness):

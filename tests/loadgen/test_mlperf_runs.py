@@ -244,31 +244,31 @@ def patient(monkeypatch):
 
 
 def test_the_peak_lies_where_the_system_saturates(harness, patient, caplog):
-    """One query at a time, 4 ms each: 250 queries/s at most, fewer within a bound."""
+    """One query at a time, 1 ms each: 1000 queries/s at most, fewer within a bound."""
     caplog.set_level(logging.INFO, "loadgen.mlperf")
     program = harness()
 
     def slow(samples):
-        time.sleep(0.004)
+        time.sleep(0.001)
         program.respond(samples)
 
     program.answer = slow
     probes = program.run(
         "Server",
         "FindPeakPerformance",
-        server_target_qps=20,
+        server_target_qps=80,
         server_target_latency_ns=60_000_000,
         server_target_latency_percentile=0.9,
         server_find_peak_qps_decimals_of_precision=0,
         server_find_peak_qps_boundary_step_size=2.0,
-        min_duration_ms=200,
+        min_duration_ms=100,
     )
     rates = [probe.settings.target_qps for probe in probes]
     passed = [r for r, p in zip(rates, probes, strict=True) if p.verdict.valid]
-    assert rates[:2] == [20, 60]
+    assert rates[:2] == [80, 240]
     assert any(not probe.verdict.valid for probe in probes)
     assert rates[-1] == max(passed)
-    assert 20 <= rates[-1] < 500
+    assert 80 <= rates[-1] < 2000
     assert caplog.text.count("probe at") == len(probes)
 
 

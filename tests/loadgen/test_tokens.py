@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from loadgen import Mode, judge, run
+from loadgen import Ending, Mode, judge, run
 from loadgen._traffic import generate
+from loadgen.progress import progress_of
 from loadgen.queries import queries_for
+from loadgen.statistics import early_stopping_count
 from loadgen.tokens import token_latencies_ns
 
 TOKENS = {"use_token_latencies": True}
@@ -172,6 +174,69 @@ def test_a_sample_without_tokens_makes_a_run_invalid_by_name(
     assert row.measured == f"{few} with fewer, {silent} without a first token"
 
 
+@pytest.mark.parametrize("late", ["first", "further", "silent"])
+def test_a_run_goes_on_until_both_tests_have_decided(late, settings, library, scripted_sut):
+    """Early ones miss one bound: enough for that test to need more queries than are planned."""
+
+    def answer(batch):
+        missing = 100 <= batch.ids[0] < 103
+        if missing and late == "silent":
+            return batch.complete(batch.indices, tokens=[5])
+        if missing and late == "first":
+            time.sleep(0.06)
+        batch.first_token()
+        if missing and late == "further":
+            time.sleep(0.06)
+        return batch.complete(batch.indices, tokens=[2])
+
+    asked = settings(
+        **{**BOUNDS, **EXTENDING, "max_duration_ms": 4000.0, "target_qps": 2000.0},
+        min_query_count=300,
+    )
+    log = run(asked, library, scripted_sut(answer=answer, workers=4))
+    ttft, tpot = ((values > 50_000_000).sum() for values in token_latencies_ns(log))
+    over = max(ttft, tpot, 3)
+    assert log.ending is Ending.COMPLETE
+    assert early_stopping_count(over, 99.0) <= len(log.answers) < 8000
+    assert len(log.answers) > 662  # which none over the bound would be enough for
+    made = rows(log)
+    if late != "silent":
+        assert made["early_stopping_ttft"].passed and made["early_stopping_tpot"].passed
+
+
+@pytest.mark.parametrize("slow", ["first", "further"])
+def test_a_run_that_misses_a_token_bound_is_not_prolonged(slow, settings, library, scripted_sut):
+    def answer(batch):
+        time.sleep(0.03 if slow == "first" else 0)
+        batch.first_token()
+        time.sleep(0.03 if slow == "further" else 0)
+        batch.complete(batch.indices, tokens=[2] * len(batch))
+
+    bounds = {**BOUNDS, "ttft_bound_ms": 1.0 if slow == "first" else 1e5, "tpot_bound_ms": 1.0}
+    asked = settings(**{**bounds, **EXTENDING}, min_query_count=300)
+    log = run(asked, library, scripted_sut(answer=answer, max_batch=1000))
+    assert len(log.answers) == 300
+    assert not rows(log)[f"p99_{'ttft' if slow == 'first' else 'tpot'}"].passed
+
+
+def test_what_is_late_is_known_while_the_run_goes_on(started):
+    queries = started("server", ttft_bound_ms=200.0, tpot_bound_ms=100.0, target_qps=1e6)
+    batches = [queries.take(10) for _ in range(3)]
+    batches[0].first_token()
+    time.sleep(0.25)
+    batches[1].first_token()
+    progress = progress_of(queries)
+    assert (progress.known - progress.overdue, progress.over_bound) == (20, 10)
+    assert progress.overdue >= 10
+    for batch in batches:
+        batch.complete(tokens=[2] * 10)
+    progress = progress_of(queries)
+    # The last ten never told of a first token, so neither time is known to be in order.
+    assert progress.over_bound + progress.overdue >= 20
+    assert queries.counts["over_bound"] == 20
+    assert queries.counts["over_tpot"] == 20
+
+
 def test_offline_needs_no_first_token(settings, library, scripted_sut):
     silent = scripted_sut(answer=lambda batch: batch.complete(batch.indices, tokens=[3]))
     log = run(settings("offline", min_duration_ms=0, **TOKENS), library, silent)
@@ -205,7 +270,6 @@ def test_an_accuracy_run_keeps_the_first_tokens_of_all_its_sets(settings, librar
         ("server", {"ttft_bound_ms": 5.0}, "ttft_bound_ms=5.0: only a server run with"),
         ("offline", {**TOKENS, "tpot_bound_ms": 5.0}, "tpot_bound_ms=5.0: only a server"),
         ("server", {**BOUNDS, "ttft_bound_ms": -1.0}, "ttft_bound_ms=-1.0: it must be"),
-        ("server", {**BOUNDS, **EXTENDING}, "extend: not with"),
     ],
 )
 def test_contradicting_settings_are_refused(scenario, changes, problem, settings):

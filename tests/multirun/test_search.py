@@ -67,7 +67,7 @@ def test_the_peak_is_found_from_a_bad_guess_within_the_budget(peak, guess, seed)
 
 
 def test_the_interval_holds_what_it_promises():
-    peaks = np.random.default_rng(0).uniform(900, 1100, 40)
+    peaks = np.random.default_rng(0).uniform(900, 1100, 20)
     results = [search(System(p, n), Prior(1000, 3000), target, length) for n, p in enumerate(peaks)]
     inside = [
         r.interval_qps[0] <= p <= r.interval_qps[1] for p, r in zip(peaks, results, strict=True)
@@ -76,9 +76,9 @@ def test_the_interval_holds_what_it_promises():
 
 
 def test_most_confirmations_pass_at_once():
-    results = [search(System(1000.0, n), Prior(900, 3000), target, length) for n in range(30)]
+    results = [search(System(1000.0, n), Prior(900, 3000), target, length) for n in range(20)]
     first = [next(p for p in r.probes if p.kind == "confirm").outcome for r in results]
-    assert first.count(Outcome.PASS) >= 17
+    assert first.count(Outcome.PASS) >= 12
 
 
 def test_a_failed_confirmation_is_evidence_and_the_next_lies_lower():
@@ -205,7 +205,7 @@ def test_where_many_are_late_at_any_rate_the_rates_are_not_given_up():
         return Target(queries, allowed_over(queries, 99.0, 0.95))
 
     found = []
-    for seed in range(20):
+    for seed in range(10):
         system = System(100.0, seed, floor=0.004)
 
         def one(load, system=system):
@@ -226,4 +226,4 @@ def test_where_many_are_late_at_any_rate_the_rates_are_not_given_up():
 
         result = search(one, Prior(120, 400, slope=SLOPE), short, lambda rate: 20.0)
         found.append(result.best_qps or 0.0)
-    assert sum(70 < rate < 110 for rate in found) >= 16
+    assert sum(70 < rate < 110 for rate in found) >= 8

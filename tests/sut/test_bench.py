@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sut.bench import cpu
+from sut.bench.__main__ import main
 from sut.bench.cpu import Shape
 
 
@@ -46,6 +47,22 @@ def test_a_system_that_fails_ends_the_bench(network, library):
     sut = cpu.make("onnxruntime", network(), "nonsense", Shape(1, 1, 1))
     with pytest.raises(RuntimeError, match="onnxruntime failed"):
         cpu.through_loadgen(sut, library.load(np.arange(8)), 10, seed=0)
+
+
+def test_each_case_has_its_line(network, library, monkeypatch, capsys):
+    monkeypatch.setattr(cpu, "TRIAL_S", 0.01)
+    prepared = network(), "y", library.load(np.arange(64))
+    monkeypatch.setattr(cpu, "_prepared", lambda model, precision: prepared)
+    chosen = ["--models", "mobilenet", "--precisions", "fp32", "int8", "--systems", "onnxruntime"]
+    monkeypatch.setattr(sys, "argv", ["sut.bench", "--rounds", "1", "--seconds", "0.02", *chosen])
+    assert main() == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    cases = [line for line in lines if line[0] == "mobilenet"]
+    assert [line[:3] for line in cases] == [
+        ["mobilenet", "fp32", "onnxruntime"],
+        ["mobilenet", "int8", "onnxruntime"],
+    ]
+    assert all(float(figure) > 0 for line in cases for figure in line[-4:])
 
 
 @pytest.mark.slow

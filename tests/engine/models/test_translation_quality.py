@@ -14,7 +14,7 @@ from engine.models import prepare
 from evaluators.bleu import bleu
 
 COUNT = 24
-FP32, INT8 = config.Precision("fp32"), config.Precision("int8")
+FP32, INT8 = config.Precision("fp32"), config.Precision("int8", calibration_count=8)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,6 @@ def test_a_broken_search_shows(fp32, library, exact, node, operator):
     assert score(answers(model.SerializeToString(), library), library) < 0.8 * exact
 
 
-@pytest.mark.slow
 def test_int8_holds(model, cache, library, fp32, exact):
     int8 = prepare(model, INT8, cache, library.calibration)
     assert int8.path.stat().st_size < fp32.path.stat().st_size - 15e6

@@ -1,6 +1,7 @@
 """The progress line, on a terminal and elsewhere."""
 
 import io
+import threading
 import time
 
 from rich.console import Console
@@ -14,27 +15,39 @@ def slow(batch):
     batch.complete(batch.indices)
 
 
-def lines_of(asked, library, sut):
-    seen = []
-    run(asked, library, sut, lambda progress: seen.append(line("server", progress)))
+def lines_of(asked, library, scripted_sut):
+    """The lines of a run that goes on only once it has been looked at in its middle."""
+    seen, looked = [], threading.Event()
+
+    def answer(batch):
+        if batch.ids[0] == 40:
+            looked.clear()
+            looked.wait(30)
+        slow(batch)
+
+    def watch(progress):
+        seen.append(line("server", progress))
+        looked.set()
+
+    run(asked, library, scripted_sut(answer=answer), watch)
     return seen
 
 
 def test_the_line_says_where_a_run_stands(settings, library, scripted_sut):
-    seen = lines_of(settings(min_duration_ms=500), library, scripted_sut(answer=slow))
+    seen = lines_of(settings(min_duration_ms=500), library, scripted_sut)
     for word in ("server", "issued ", "done ", "outstanding ", "recent p99 ", " ms", "ETA "):
         assert word in seen[-1]
 
 
 def test_a_closed_loop_estimates_by_its_duration(settings, library, scripted_sut):
     asked = settings("single_stream", min_duration_ms=500)
-    seen = lines_of(asked, library, scripted_sut(answer=slow))
+    seen = lines_of(asked, library, scripted_sut)
     assert "ETA 0 s" in seen[-1]
 
 
 def test_offline_estimates_by_its_speed(settings, library, scripted_sut):
     asked = settings("offline", min_sample_count=400)
-    seen = lines_of(asked, library, scripted_sut(answer=slow))
+    seen = lines_of(asked, library, scripted_sut)
     assert "ETA" in seen[-1]
     assert "recent" not in seen[-1]
 
