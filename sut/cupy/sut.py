@@ -114,8 +114,10 @@ class CupySut:
 
         What is due fills a graph and the rest is left, rather than run a graph that is part empty.
         """
-        fitting = [size for size in self._sizes if size <= queries.due(self.max_batch)]
-        most = fitting[-1] if fitting and fitting[-1] >= FILLED else self.max_batch
+        most = self.max_batch
+        if not self.max_wait_us:  # more may come due before it is taken: that is left, too
+            due = max(queries.due(most), FILLED)
+            most = max((size for size in self._sizes if size <= due), default=most)
         batch = queries.take(most, self.max_wait_us)
         if batch is not None:
             self._start(worker, samples, batch.indices)
