@@ -258,8 +258,8 @@ def process(tmp_path, cache, *arguments):
 
 
 def test_ctrl_c_ends_with_130_and_keeps_what_was_measured(tmp_path, shared_cache):
-    asked = ("sut=null", "scenario=single_stream", "tracking=none")
-    running = process(tmp_path, shared_cache, *asked)
+    slow = ("sut=null", "sut.delay_us=1000", "scenario=single_stream", "report=false")
+    running = process(tmp_path, shared_cache, *slow)
     end = time.monotonic() + 60
     while not list(tmp_path.glob("runs/**/result.json")) and time.monotonic() < end:
         time.sleep(0.1)
