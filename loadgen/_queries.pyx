@@ -80,10 +80,9 @@ cdef class Queries:
         return batch
 
     def due(self, Py_ssize_t most=1):
-        """How many samples, up to ``most``, could be taken now without waiting.
+        """How many samples, up to ``most``, could be taken now; other takers may be quicker.
 
-        Other takers may be quicker. It lets a system choose a batch size before it takes, or keep
-        a device busy before it answers.
+        It lets a system choose a batch size, or keep a device busy before it answers.
         """
         cdef int64_t count
         with nogil:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -27,6 +28,9 @@ FITTED_SEED = 0
 Fitted = Weights
 """What makes a seeded network see synthetic data, by tensor name: batch-norm statistics, and the
 last layers' weights. These may have fewer rows than the network's: the first classes' alone."""
+
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Keys under which training programs keep a network's tensors beside other things."""
 
 # What is raised for a file that is not what its name says, or is damaged.
 UNREADABLE = (
@@ -109,30 +113,22 @@ def _key(part: str) -> str:
 
 
 def from_file(network: Network, path: Path) -> dict[str, NDArray[np.float32]]:
-    """Weights of a .npz, .onnx, .tflite or TensorFlow.js file (model.json), matched by name.
+    """Weights of a file in one of ``READERS``' formats, matched by name.
 
     Raises ConfigError for a file that is missing or unreadable and for the first tensor that is
     missing, surplus, of another shape, or not finite.
     """
     if not path.is_file():
         raise ConfigError(f"model.weights={path}: there is no such file.")
-    match path.suffix.lower():
-        case ".npz":
-            found = _npz(path)
-        case ".onnx":
-            found = _onnx(path)
-        case ".tflite":
-            found = _tflite(path)
-        case ".json":
-            found = _tfjs(path)
-        case _:
-            raise ConfigError(
-                f"model.weights={path}: it must be a .npz, .onnx or .tflite file, or a "
-                "TensorFlow.js model's model.json."
-            )
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ConfigError(
+            f"model.weights={path}: it must be a .npz, .safetensors, .pt, .pth, .onnx or .tflite "
+            "file, or a TensorFlow.js model's model.json."
+        )
     found = {
         name: value
-        for name, value in found.items()
+        for name, value in reader(path).items()
         if not name.endswith(".num_batches_tracked") and name not in network.constants
     }
     for name, shape in network.shapes.items():
@@ -167,6 +163,44 @@ def _npz(path: Path) -> dict[str, NDArray[np.generic]]:
         return {name: arrays[name] for name in arrays.files}
 
 
+def _safetensors(path: Path) -> dict[str, NDArray[np.generic]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with _read_as(path, ".safetensors"), safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ConfigError(f"model.weights={path} cannot be read as .safetensors: {error}") from (
+            error
+        )
+
+
+def _state_dict(path: Path) -> dict[str, NDArray[np.generic]]:
+    """PyTorch's tensors by name, nothing but tensors: what else a pickle can hold is refused."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ConfigError(
+            f"model.weights={path}: reading a PyTorch file needs PyTorch: pip install torch, or "
+            "save the state dict with safetensors.torch.save_file as .safetensors."
+        ) from error
+    with _read_as(path, "a PyTorch state dict"):
+        try:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise ValueError(
+                f"it is damaged or holds more than tensors ({str(error).splitlines()[0]})"
+            ) from error
+        for key in WRAPPERS:
+            found = found.get(key, found)
+        return {
+            name.removeprefix("module."): value.to(torch.float32).numpy()
+            if value.is_floating_point()
+            else value.numpy()
+            for name, value in found.items()
+        }
+
+
 def _tflite(path: Path) -> dict[str, NDArray[np.generic]]:
     from engine.models import foreign, tflite
 
@@ -196,6 +230,18 @@ def _onnx(path: Path) -> dict[str, NDArray[np.generic]]:
 
     initialisers = load(path, "model.weights").graph.initializer
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in initialisers}
+
+
+READERS: dict[str, Callable[[Path], dict[str, NDArray[np.generic]]]] = {
+    ".npz": _npz,
+    ".safetensors": _safetensors,
+    ".pt": _state_dict,
+    ".pth": _state_dict,
+    ".onnx": _onnx,
+    ".tflite": _tflite,
+    ".json": _tfjs,
+}
+"""How the tensors of a file are read, by its ending."""
 
 
 def _seeded(network: Network, name: str, seed: int) -> NDArray[np.float32]:

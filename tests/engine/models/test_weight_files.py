@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -35,6 +37,45 @@ def test_a_file_comes_back_as_it_was(tmp_path, network, values, suffix):
     assert all((found[name] == values[name]).all() for name in values)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_safetensors_are_taken(tmp_path, network, values, dtype):
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "w.safetensors"
+    save_file({name: value.astype(dtype) for name, value in values.items()}, path)
+    found = weights.from_file(network, path)
+    assert all((found[name] == values[name].astype(dtype)).all() for name in values)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ConfigError, match=r"cannot be read as \.safetensors"):
+        weights.from_file(network, path)
+
+
+@pytest.mark.parametrize("wrapped", [None, "state_dict", "model"])
+def test_a_state_dict_of_pytorch_is_taken(tmp_path, network, values, wrapped):
+    torch = pytest.importorskip("torch")
+    tensors = {f"module.{name}": torch.from_numpy(value.copy()) for name, value in values.items()}
+    tensors["module.bn.num_batches_tracked"] = torch.tensor(3)
+    torch.save({wrapped: tensors, "epoch": 7} if wrapped else tensors, tmp_path / "w.pth")
+    found = weights.from_file(network, tmp_path / "w.pth")
+    assert all((found[name] == values[name]).all() for name in values)
+
+
+def test_a_state_dict_that_holds_more_than_tensors_is_refused(tmp_path, network):
+    torch = pytest.importorskip("torch")
+    torch.save({"conv.weight": Trap()}, tmp_path / "w.pt")
+    (tmp_path / "v.pt").write_bytes(b"garbage")
+    for name in ("w.pt", "v.pt"):
+        with pytest.raises(ConfigError, match="cannot be read as a PyTorch state dict"):
+            weights.from_file(network, tmp_path / name)
+
+
+def test_without_pytorch_the_way_round_it_is_named(tmp_path, network, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "w.pth").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"pip install torch, or save .* \.safetensors"):
+        weights.from_file(network, tmp_path / "w.pth")
+
+
 def test_half_and_double_precision_are_taken(tmp_path, network, values):
     np.savez(tmp_path / "w.npz", **{k: v.astype(np.float64) for k, v in values.items()})
     found = weights.from_file(network, tmp_path / "w.npz")
@@ -64,7 +105,7 @@ def test_files_that_cannot_be_read(tmp_path, network):
     for name, message in (
         ("w.npz", "as .npz"),
         ("w.onnx", "not a valid ONNX"),
-        ("w.pt", "must be"),
+        ("w.bin", "must be"),
     ):
         (tmp_path / name).write_bytes(b"garbage")
         with pytest.raises(ConfigError, match=message):
