@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -63,6 +64,9 @@ def main() -> int:
         return _refuse(plainly(error))
     except ValueError as error:  # from Hydra, which does not say where
         return _refuse(f"{plainly(error)} in: {' '.join(sys.argv[1:])}")
+    except BrokenPipeError:  # `| head` has read enough: say nothing more, not at the end either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:  # the folder of the run
         return _refuse(f"{error}. Set hydra.run.dir=FOLDER to one that can be written.")
     except SystemExit as leaving:

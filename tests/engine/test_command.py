@@ -13,6 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.paths import conf_dir
+from engine.validation import GROUPS
+
 
 @pytest.mark.parametrize("scenario", ["single_stream", "multi_stream", "offline"])
 def test_a_valid_run_ends_with_0_and_leaves_its_record(engine, scenario):
@@ -303,13 +306,20 @@ def test_a_damaged_cache_is_mended_and_said(tmp_path):
 def test_help_names_every_group_and_exit_code(engine):
     ended = engine("--help", quickly=())
     assert ended.code == 0
-    for word in (
-        "model: gnmt, mobilenet",
-        "scenario: ",
-        "sut: cupy, null, onnxruntime",
-        "130 interrupted",
-    ):
-        assert word in ended.out
+    for group in GROUPS:
+        choices = sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
+        assert f"\n{group}: {', '.join(choices)}\n" in ended.out
+    assert "130 interrupted" in ended.out
+
+
+def test_a_reader_who_leaves_early_gets_no_message():
+    read, write = os.pipe()
+    os.close(read)
+    help_into_closed_pipe = [sys.executable, "-m", "engine", "--help"]
+    ended = subprocess.run(help_into_closed_pipe, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert ended.stderr == ""
+    assert ended.returncode == 128 + signal.SIGPIPE
 
 
 def test_importing_the_command_line_loads_nothing_heavy():
