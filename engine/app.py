@@ -9,16 +9,12 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from engine.errors import INTERRUPTED, VALID, ConfigError
+from engine import codes
+from engine.errors import INTERRUPTED, ConfigError
 from engine.paths import OWN_CONF, conf_dir
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-# Exit codes from the gravest to the mildest: a sweep ends with the gravest of its jobs.
-GRAVITY = (INTERRUPTED, 1, ConfigError.exit_code, 4, 2, VALID)
-
-_codes: list[int] = []
 
 
 def job(composed: DictConfig) -> None:
@@ -26,7 +22,7 @@ def job(composed: DictConfig) -> None:
 
     After Ctrl-C those are left out.
     """
-    if INTERRUPTED in _codes:
+    if codes.interrupted():
         return
     from engine.job import run_job
     from engine.sweep import leave_code
@@ -36,13 +32,8 @@ def job(composed: DictConfig) -> None:
     except Exception:  # a fault of this program: the traceback is for its makers
         traceback.print_exc()
         code = 1
-    _codes.append(code)
+    codes.count(code)
     leave_code(code)
-
-
-def count(codes: list[int]) -> None:
-    """Exit codes of a sweep's jobs that other processes ran."""
-    _codes.extend(codes)
 
 
 def main() -> int:
@@ -51,7 +42,7 @@ def main() -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    _codes.clear()
+    codes.begin()
     sys.argv[1:] = hydra_arguments(sys.argv[1:])
     if problem := misnamed(sys.argv[1:]):
         return _refuse(problem)
@@ -76,7 +67,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    return gravest(_codes)
+    return codes.gravest()
 
 
 def _refuse(problem: str) -> int:
@@ -95,11 +86,6 @@ def plainly(error: Exception) -> str:
         line for line in lines if line and not line.startswith(("To append", "full_key", "obj"))
     ]
     return " ".join(said)
-
-
-def gravest(codes: list[int]) -> int:
-    """The exit code of a command that ran several benchmarks."""
-    return min(codes, key=GRAVITY.index, default=VALID)
 
 
 def misnamed(arguments: list[str]) -> str | None:

@@ -11,6 +11,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from engine import codes
+
 CODE_FILE = "exit_code"
 
 
@@ -36,13 +38,12 @@ class SweepSummary(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the comparison and write summary.csv into the sweep folder."""
-        from engine.app import count
         from engine.report.files import write_rows
         from engine.report.summary import comparison, show
 
         folder = Path(config.hydra.sweep.dir)
         _hide_secrets(folder / "multirun.yaml")
-        count(exit_codes(folder))
+        codes.count(*exit_codes(folder))
         records = read_records(folder)
         if not records:
             return
