@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine import codes
 from engine.errors import INTERRUPTED, ConfigError
+from engine.help import help_text, is_wanted
 from engine.paths import OWN_CONF, conf_dir
 
 if TYPE_CHECKING:
@@ -50,7 +51,10 @@ def main() -> int:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     entry = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)
     try:
-        entry()
+        if is_wanted(sys.argv[1:]):
+            print(help_text(sys.argv[1:]), flush=True)
+        else:
+            entry()
     except (HydraException, OmegaConfBaseException) as error:
         return _refuse(plainly(error))
     except ValueError as error:  # from Hydra, which does not say where

@@ -312,6 +312,18 @@ def test_help_names_every_group_and_exit_code(engine):
     assert "130 interrupted" in ended.out
 
 
+def test_help_shows_the_users_own_choices_and_what_overrides_make_of_it(engine, tmp_path):
+    (tmp_path / "own" / "model").mkdir(parents=True)
+    (tmp_path / "own" / "model" / "mine.yaml").write_text("name: mine\n")
+    ended = engine("--help", "--config-dir", "own", "sut=null", quickly=())
+    assert ended.code == 0
+    assert ", mine, " in ended.out
+    assert "kind: 'null'" in ended.out
+    refused = engine("--help", "--config-dir", "nowhere", quickly=())
+    assert (refused.code, refused.out) == (3, "")
+    assert "nowhere' not found" in refused.err
+
+
 def test_a_reader_who_leaves_early_gets_no_message():
     read, write = os.pipe()
     os.close(read)
