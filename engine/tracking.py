@@ -6,6 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,8 @@ from engine.report.plots import latency_plot, search_plot
 
 DEFAULT_STORE = Path("runs/mlflow.db")
 VALUE_LIMIT = 6000
+# Its page then opens on the table of runs, and not on the traces of a language model.
+SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}
 
 
 class Tracker(Protocol):
@@ -92,11 +95,14 @@ class MlflowTracker:
         assert self._experiment_id is not None
         client = mlflow.MlflowClient(self.uri)
         name = f"{record['sut']['name']} {record['config']['precision']['name']}"
-        parent = client.create_run(self._experiment_id, run_name=name, tags=_tags(record))
+        started_ms, ended_ms = (_epoch_ms(record[key]) for key in ("created", "ended"))
+        parent = client.create_run(
+            self._experiment_id, run_name=name, tags=_tags(record), start_time=started_ms
+        )
         run_id = parent.info.run_id
         params = [Param(key, str(value)[:VALUE_LIMIT]) for key, value in _flat(record["config"])]
         client.log_batch(run_id, params=params)
-        now = parent.info.start_time
+        now = ended_ms
         metrics = [Metric(key, value, now, 0) for key, value in metrics_of(record).items()]
         client.log_batch(run_id, metrics=metrics)
         for figure, draw in (("latency_cdf.png", latency_plot), ("search.png", search_plot)):
@@ -110,6 +116,7 @@ class MlflowTracker:
             child = client.create_run(
                 self._experiment_id,
                 run_name=f"{probe['kind']}_{number:02}_qps{probe['rate_qps']:.4g}",
+                start_time=started_ms,
                 tags={"mlflow.parentRunId": run_id},
             ).info.run_id
             figures = {k: v for k, v in probe.items() if isinstance(v, int | float)}
@@ -118,8 +125,14 @@ class MlflowTracker:
                 metrics=[Metric(k, float(v), now, 0) for k, v in figures.items()],
                 tags=[RunTag("verdict", probe["outcome"]), RunTag("kind", probe["kind"])],
             )
-            client.set_terminated(child)
-        client.set_terminated(run_id, status="FINISHED" if record["finished"] else "FAILED")
+            client.set_terminated(child, end_time=ended_ms)
+        status = "FINISHED" if record["finished"] else "FAILED"
+        client.set_terminated(run_id, status, ended_ms)
+
+
+def _epoch_ms(moment: str) -> int:
+    """A time of the record as MLflow wants it."""
+    return int(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
 def open_experiment(uri: str, name: str) -> str:
@@ -142,7 +155,7 @@ def open_experiment(uri: str, name: str) -> str:
     local = uri.startswith("sqlite:///")
     store = Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts"
     location = store.as_uri() if local else None
-    return str(mlflow.create_experiment(name, artifact_location=location))
+    return str(mlflow.create_experiment(name, location, SHOWN_AS))
 
 
 def store_uri(configured: str | None = None) -> str:
