@@ -81,6 +81,9 @@ def _refuse(problem: str) -> int:
 
 def plainly(error: Exception) -> str:
     """What Hydra has to say, in one line."""
+    several = re.match(r"Ambiguous value for argument '(.+?)'", str(error))
+    if several:
+        return f"{several[1]}: to run each of them, add -m; for a list, write KEY=[A,B]."
     options, wanted = getattr(error, "options", None), getattr(error, "missing_cfg_file", None)
     if options and wanted:
         group, _, name = str(wanted).rpartition("/")
@@ -97,11 +100,13 @@ def misnamed(arguments: list[str]) -> str | None:
 
     Hydra would refuse it too, but without the names that are allowed.
     """
-    from engine.validation import GROUPS, unknown_key
+    from engine.validation import GROUPS, unknown_key, unknown_name
 
     for argument in arguments:
         name, equals, value = argument.partition("=")
         group, dot, key = name.partition(".")
+        if group and equals and (problem := unknown_name(group)):
+            return problem
         chosen = name.lstrip("~")
         if chosen in GROUPS and (name != chosen or value == "null"):
             return f"{argument}: the benchmark needs a {chosen}; choose one with {chosen}=NAME."

@@ -12,7 +12,7 @@ import numpy as np
 from engine.cache import Cache
 from engine.config import Config, CupySut, Precision
 from engine.errors import SutError
-from engine.paths import cache_dir, resolve
+from engine.paths import cache_dir, must_be_file, resolve
 from engine.plan import performance_sample_count
 from engine.power import PowerMeter, meter_for
 from engine.systems import GPU_BATCH, System, check, start, without_network
@@ -72,6 +72,9 @@ def build(config: Config, say: Say) -> Benchmark:
     from engine.models import prepare
 
     model = config.model
+    for key, path in (("model.path", model.path), ("model.weights", model.weights)):
+        if path is not None:  # before minutes are spent on the data
+            must_be_file(key, Path(path))
     library = open_library(config.dataset, model.task, model.preprocessing, cache, say)
     precision = calibrated_for(config)
     artefact = prepare(model, precision, cache, library.calibration, say)

@@ -35,6 +35,12 @@ def cache_dir(configured: str | None = None) -> Path:
     return Path(user_cache_dir("tailbound", appauthor=False))
 
 
+def must_be_file(key: str, path: Path) -> None:
+    """Raise ConfigError, which blames the config's ``key``, where ``path`` is no file."""
+    if not path.is_file():
+        raise ConfigError(f"{key}={path}: there is no such file.")
+
+
 def fetched_dir(name: str, cache: Path) -> Path:
     """Folder in which ``engine.fetch`` keeps the catalogue entry ``name`` unless told otherwise."""
     return cache / "fetched" / name

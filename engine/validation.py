@@ -50,9 +50,9 @@ def validate(composed: DictConfig) -> schema.Config:
     except OmegaConfBaseException as error:
         raise ConfigError(f"The config cannot be resolved: {_first_line(error)}") from error
     assert isinstance(tree, dict)
-    plain = {field.name for field in dataclasses.fields(schema.Config)} - set(GROUPS)
-    for key in set(tree) - plain - set(GROUPS):
-        raise ConfigError(_unknown(str(key), "the config", sorted(plain | set(GROUPS))))
+    names = [field.name for field in dataclasses.fields(schema.Config)]
+    for key in set(tree) - set(names):
+        raise ConfigError(_unknown(str(key), "the config", sorted(names)))
     groups = {name: _group(name, tree.get(name)) for name in GROUPS}
     mode = tree.get("mode")
     if mode not in schema.MODES:
@@ -114,6 +114,14 @@ def _explain(name: str, node: Mapping[str, Any], cls: type, error: OmegaConfBase
     if "not in" in _first_line(error) and (problem := _unknown_in([cls], name, path)):
         return problem
     return f"{name}.{path}={value} is not allowed: {_first_line(error)}."
+
+
+def unknown_name(name: str) -> str | None:
+    """What is wrong with an override of ``name``, None if it is a group, a key or Hydra's own."""
+    known = [field.name for field in dataclasses.fields(schema.Config)] + ["experiment", "local"]
+    if name.startswith(("+", "~", "-", "hydra")) or name in known:
+        return None
+    return _unknown(name, "the config", sorted(known))
 
 
 def unknown_key(group: str, path: str) -> str | None:

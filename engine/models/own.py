@@ -18,6 +18,7 @@ from onnx.external_data_helper import (
 
 from engine.errors import ConfigError
 from engine.models.artefact import TensorSpec
+from engine.paths import must_be_file
 
 
 def load(path: Path, key: str, check: bool = True) -> ModelProto:
@@ -26,8 +27,7 @@ def load(path: Path, key: str, check: bool = True) -> ModelProto:
     Raises ConfigError if the file is missing, is no valid ONNX model, or names external data
     that is missing or lies outside the file's own folder.
     """
-    if not path.is_file():
-        raise ConfigError(f"{key}={path}: there is no such file.")
+    must_be_file(key, path)
     try:
         model = onnx.load(str(path), format="protobuf", load_external_data=False)
         for file in external_files(path, model):

@@ -86,8 +86,7 @@ def _own(model: config.Model, cache: Cache) -> Artefact:
         )
     if model.width != 1 or model.size is not None:
         raise ConfigError("model.width and model.size belong to reference networks: leave them.")
-    if model.path is None:
-        raise ConfigError("model=onnx needs a network: set model.path=FILE.onnx.")
+    assert model.path is not None
     path = Path(model.path).expanduser().absolute()
     loaded = own.load(path, "model.path")
     digest = own.content_sha256(path, loaded)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from engine.errors import ConfigError
 from engine.models.graph import Network, Weights
+from engine.paths import must_be_file
 
 UNUSED_BIAS = -1000.0
 """Bias of the classes that the fitted head does not know: they are never the answer."""
@@ -118,8 +119,7 @@ def from_file(network: Network, path: Path) -> dict[str, NDArray[np.float32]]:
     Raises ConfigError for a file that is missing or unreadable and for the first tensor that is
     missing, surplus, of another shape, or not finite.
     """
-    if not path.is_file():
-        raise ConfigError(f"model.weights={path}: there is no such file.")
+    must_be_file("model.weights", path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise ConfigError(
