@@ -26,6 +26,9 @@ PRECISIONS = {
 }
 """What each system computes in."""
 
+CUDA_PRECISIONS = ("fp32", "fp16")
+"""What ONNX Runtime computes in on a GPU, where it has no 8-bit convolutions."""
+
 GPU_BATCH = 256
 """Largest batch that a GPU is timed with."""
 
@@ -48,19 +51,25 @@ def check(config: Config) -> None:
 
     Raises ConfigError for a precision, SutError for a device or a library that is missing.
     """
-    able = PRECISIONS[config.sut.kind]
+    own = config.sut
+    on_cuda = isinstance(own, OnnxRuntimeSut) and own.provider == "cuda"
+    able = CUDA_PRECISIONS if on_cuda else PRECISIONS[own.kind]
     if config.precision.name not in able:
+        where = " with sut.provider=cuda" if on_cuda else ""
         raise ConfigError(
-            f"sut={config.sut.name} does not compute in precision={config.precision.name}: use "
+            f"sut={own.name}{where} does not compute in precision={config.precision.name}: use "
             f"precision={' or precision='.join(able)}, or another sut."
         )
-    if isinstance(config.sut, CupySut):
+    if not config.gpus:
+        return
+    if isinstance(own, CupySut):
         from sut.cupy.needs import modules
-
-        try:
-            modules(config.sut.devices)
-        except RuntimeError as error:
-            raise SutError(str(error)) from error
+    else:
+        from sut.onnxruntime_cuda import modules
+    try:
+        modules(config.gpus)
+    except RuntimeError as error:
+        raise SutError(str(error)) from error
 
 
 def start(config: Config, artefact: Artefact) -> System:
@@ -70,6 +79,8 @@ def start(config: Config, artefact: Artefact) -> System:
         if isinstance(own, CupySut):
             return _cupy(config, own, artefact, cache_dir(config.cache_dir))
         assert isinstance(own, OnnxRuntimeSut | OpenVinoSut)
+        if isinstance(own, OnnxRuntimeSut) and own.provider == "cuda":
+            return _onnxruntime_cuda(own, artefact)
         return _processor(own, artefact)
     except ModuleNotFoundError as error:
         raise ConfigError(f"sut={own.name}: {error}") from error
@@ -108,6 +119,24 @@ def _processor(own: OnnxRuntimeSut | OpenVinoSut, artefact: Artefact) -> System:
 
     level = own.graph_optimization
     return onnxruntime.OnnxRuntimeSut(*file, **shared, graph_optimization=level)
+
+
+def _onnxruntime_cuda(own: OnnxRuntimeSut, artefact: Artefact) -> System:
+    from sut.onnxruntime_cuda import OnnxRuntimeCudaSut
+
+    return OnnxRuntimeCudaSut(
+        artefact.path,
+        artefact.output.name,
+        name=own.name,
+        devices=own.devices,
+        workers=own.workers,
+        max_batch=own.max_batch or 1,
+        most_batch=own.max_batch or GPU_BATCH,
+        max_wait_us=own.max_wait_us,
+        start_from_device=own.start_from_device,
+        half=artefact.precision == "fp16",
+        graph_optimization=own.graph_optimization,
+    )
 
 
 def _cupy(config: Config, own: CupySut, artefact: Artefact, cache: Path) -> System:

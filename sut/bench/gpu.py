@@ -14,7 +14,7 @@ from loadgen import Mode, Scenario, Settings, judge, run
 from sut.bench import layers, profile, torch_graph
 from sut.bench.networks import KINDS, OUTPUT, Subject, subject
 from sut.cupy import CupySut
-from sut.cupy.sut import batch_sizes
+from sut.device import batch_sizes
 
 CHECKED = 8
 """Images of the element-wise check."""

@@ -14,6 +14,7 @@ from sut.cupy.graph import Convolution, Dense, Network
 from sut.cupy.kernels import Kernels
 from sut.cupy.plans import Chosen, PlanBook, choose
 from sut.cupy.steps import Step, number_of, problem_of, steps_of
+from sut.device import pinned
 
 
 class Resident:
@@ -163,10 +164,3 @@ class Executor:
 def tuned_sizes(sizes: Sequence[int]) -> list[int]:
     """The batch sizes whose plans are timed one by one: powers of two and the largest."""
     return [size for size in sizes if size & (size - 1) == 0 or size == max(sizes)]
-
-
-def pinned(cp: Any, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """An array in memory that the device can reach by itself."""
-    count = int(np.prod(shape))
-    memory = cp.cuda.alloc_pinned_memory(count * np.dtype(dtype).itemsize)
-    return np.frombuffer(memory, dtype, count).reshape(shape)

@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 
 from loadgen import Batch, LoadedSet, Queries
 from sut.cupy.arena import arena_of
-from sut.cupy.executor import Executor, Resident, pinned
+from sut.cupy.executor import Executor, Resident
 from sut.cupy.graph import read
 from sut.cupy.images import AT_ONCE, image_bytes, stored, upload
-from sut.cupy.memory import check
 from sut.cupy.needs import modules
 from sut.cupy.plans import PlanBook
-
-FILLED = 64
-"""From this batch size on it is worth leaving queries to the next batch to have no empty places."""
+from sut.device import FILLED, batch_sizes, pinned
+from sut.memory import check
 
 Indices = NDArray[np.int32] | NDArray[np.int64]
 
@@ -91,6 +89,9 @@ class CupySut:
         self._samples, self._host = None, None
         self._images.clear()
         self._staging.clear()
+        for device in self.devices:
+            with self._cp.cuda.Device(device):
+                self._cp.get_default_memory_pool().free_all_blocks()
 
     def serve(self, queries: Queries, worker: int) -> None:
         """Take a batch, run it on the worker's stream and answer, until the run is over.
@@ -194,12 +195,3 @@ class CupySut:
             executor.rows[:] = np.arange(self._sizes[-1])
             with cp.cuda.Device(self._device(worker)):
                 self._staging.append(cp.zeros((self._sizes[-1], *shape), cp.float16))
-
-
-def batch_sizes(most: int) -> tuple[int, ...]:
-    """The batch sizes that get a graph: 1, powers of two from 8 on, what lies half-way between
-    them from 64 on, and ``most``. Below 8 the time hardly depends on the size.
-    """
-    powers = [1 << i for i in range(3, most.bit_length())]
-    sizes = {1, *powers, *(3 * size // 2 for size in powers if size >= FILLED)}
-    return (*sorted(size for size in sizes if size < most), most)

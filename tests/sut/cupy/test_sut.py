@@ -11,7 +11,7 @@ import pytest
 from loadgen import Ending, LoadedSet, Mode, Scenario, Settings, run
 from sut.cupy import CupySut
 from sut.cupy.needs import modules
-from sut.cupy.sut import batch_sizes
+from sut.device import batch_sizes
 
 HAS = all(importlib.util.find_spec(name) for name in ("cupy", "cudnn"))
 
