@@ -17,6 +17,7 @@ from engine.suts import NullSut as NullSut
 from engine.suts import OnnxRuntimeSut as OnnxRuntimeSut
 from engine.suts import OpenVinoSut as OpenVinoSut
 from engine.suts import SimulatedSut as SimulatedSut
+from engine.suts import TensorRtSut as TensorRtSut
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 MODES = ("performance", "accuracy", "both", "audit", "submit", "check", "profile", "plan")
@@ -288,7 +289,7 @@ class Config:
     model: Model
     dataset: Dataset
     scenario: Scenario
-    sut: OnnxRuntimeSut | OpenVinoSut | CupySut | NullSut | SimulatedSut
+    sut: OnnxRuntimeSut | OpenVinoSut | CupySut | TensorRtSut | NullSut | SimulatedSut
     precision: Precision
     rules: Rules
     search: Search

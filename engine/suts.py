@@ -12,7 +12,8 @@ class OnnxRuntimeSut:
     """Group ``sut``: ONNX Runtime on this machine's processor, or on NVIDIA GPUs.
 
     ``provider``: cpu, or cuda with ``workers`` on each of ``devices`` (GPUs by number);
-    ``start_from_device``: then samples lie on the device before the run starts. ``threads``: intra-op threads of each worker, null for an equal share of the usable cores.
+    ``start_from_device``: then samples lie on the device before the run starts.
+    ``threads``: intra-op threads of each worker, null for an equal share of the usable cores.
     ``max_batch``: null for what the engine measures to be best inside the bound.
     ``max_wait_us``: how long a batch that is not full may wait for more queries.
     """
@@ -27,6 +28,19 @@ class OnnxRuntimeSut:
     max_batch: int | None = limited(None, at_least=1, at_most=65536)
     max_wait_us: float = limited(0.0, at_least=0, at_most=1e7)
     graph_optimization: str = limited("all", choices=("none", "basic", "extended", "all"))
+
+
+@dataclass(frozen=True)
+class TensorRtSut:
+    """Group ``sut``: NVIDIA GPUs through TensorRT; the keys are those of ``CupySut``."""
+
+    kind: str = limited(choices=("tensorrt",))
+    name: str = limited()
+    devices: list[int] = limited([0], at_least=0, at_most=1023)
+    streams: int | None = limited(None, at_least=1, at_most=64)
+    max_batch: int | None = limited(None, at_least=1, at_most=4096)
+    max_wait_us: float = limited(0.0, at_least=0, at_most=1e7)
+    start_from_device: bool = True
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from engine.config import Config, CupySut, NullSut, OnnxRuntimeSut, OpenVinoSut, SimulatedSut
+from engine.config import (
+    Config,
+    CupySut,
+    NullSut,
+    OnnxRuntimeSut,
+    OpenVinoSut,
+    SimulatedSut,
+    TensorRtSut,
+)
 from engine.errors import ConfigError, SutError
 from engine.paths import cache_dir
 from loadgen import SimulatedSystem, SystemUnderTest
@@ -23,6 +31,7 @@ PRECISIONS = {
     "onnxruntime": ("fp32", "int8"),
     "openvino": ("fp32", "int8"),
     "cupy": ("fp16", "int8"),
+    "tensorrt": ("fp16", "int8"),
 }
 """What each system computes in."""
 
@@ -62,7 +71,14 @@ def check(config: Config) -> None:
         )
     if not config.gpus:
         return
-    if isinstance(own, CupySut):
+    if config.model.task == "translation" and (config.precision.name != "fp32"):
+        raise ConfigError(
+            f"sut={own.name} runs no translation in precision={config.precision.name}: use "
+            "sut=onnxruntime, on a GPU with sut.provider=cuda precision=fp32."
+        )
+    if isinstance(own, TensorRtSut):
+        from sut.tensorrt.sut import modules
+    elif isinstance(own, CupySut):
         from sut.cupy.needs import modules
     else:
         from sut.onnxruntime_cuda import modules
@@ -76,8 +92,8 @@ def start(config: Config, artefact: Artefact) -> System:
     """The system with its network loaded; SutError if it cannot start."""
     own = config.sut
     try:
-        if isinstance(own, CupySut):
-            return _cupy(config, own, artefact, cache_dir(config.cache_dir))
+        if isinstance(own, CupySut | TensorRtSut):
+            return _with_streams(config, own, artefact, cache_dir(config.cache_dir))
         assert isinstance(own, OnnxRuntimeSut | OpenVinoSut)
         if isinstance(own, OnnxRuntimeSut) and own.provider == "cuda":
             return _onnxruntime_cuda(own, artefact)
@@ -130,8 +146,7 @@ def _onnxruntime_cuda(own: OnnxRuntimeSut, artefact: Artefact) -> System:
         name=own.name,
         devices=own.devices,
         workers=own.workers,
-        max_batch=own.max_batch or 1,
-        most_batch=own.max_batch or GPU_BATCH,
+        max_batch=own.max_batch or GPU_BATCH,
         max_wait_us=own.max_wait_us,
         start_from_device=own.start_from_device,
         half=artefact.precision == "fp16",
@@ -139,22 +154,27 @@ def _onnxruntime_cuda(own: OnnxRuntimeSut, artefact: Artefact) -> System:
     )
 
 
-def _cupy(config: Config, own: CupySut, artefact: Artefact, cache: Path) -> System:
-    from sut import cupy
-
+def _with_streams(
+    config: Config, own: CupySut | TensorRtSut, artefact: Artefact, cache: Path
+) -> System:
     overlapping = 2 if config.scenario.name == "offline" else 1
+    file = (artefact.path, artefact.output.name)
+    shared: dict[str, Any] = {
+        "name": own.name,
+        "devices": own.devices,
+        "streams": own.streams or overlapping,
+        "max_batch": own.max_batch or GPU_BATCH,
+        "max_wait_us": own.max_wait_us,
+        "start_from_device": own.start_from_device,
+    }
+    if isinstance(own, CupySut):
+        from sut import cupy
 
-    return cupy.CupySut(
-        artefact.path,
-        artefact.output.name,
-        name=own.name,
-        devices=own.devices,
-        streams=own.streams or overlapping,
-        max_batch=own.max_batch or GPU_BATCH,
-        max_wait_us=own.max_wait_us,
-        start_from_device=own.start_from_device,
-        plans=cache / "cupy_plans.json",
-    )
+        return cupy.CupySut(*file, **shared, plans=cache / "cupy_plans.json")
+    from sut import tensorrt
+
+    quantised = artefact.precision == "int8"
+    return tensorrt.TensorRtSut(*file, **shared, quantised=quantised, engines=cache / "tensorrt")
 
 
 def _null(own: NullSut) -> System:

@@ -30,10 +30,10 @@ class OnnxRuntimeCudaSut(NetworkSut):
 
     ``output``: the name of the network's output that is the response. ``devices``: GPUs by number;
     each has ``workers`` with a session and a stream of their own. ``half``: layers in fp16; fp32
-    means fp32, without TF32. Batches are filled up to the next of ``batch_sizes(most_batch)``,
-    since each size is tuned when it is first run; ``max_batch`` (up to ``most_batch``) and
-    ``max_wait_us``: dynamic batching. ``start_from_device``: samples lie on the device before the
-    run; otherwise each batch brings its own from pinned memory.
+    means fp32, without TF32. Batches are filled up to the next of ``batch_sizes(max_batch)``,
+    since each size is tuned when it is first run; ``max_wait_us``: how long a batch that is not
+    full may wait. ``start_from_device``: samples lie on the device before the run; otherwise each
+    batch brings its own from pinned memory.
     Raises RuntimeError with what is missing here, or why the file cannot be loaded.
     """
 
@@ -45,8 +45,7 @@ class OnnxRuntimeCudaSut(NetworkSut):
         name: str = "onnxruntime",
         devices: Sequence[int] = (0,),
         workers: int = 1,
-        max_batch: int = 1,
-        most_batch: int = 256,
+        max_batch: int = 256,
         max_wait_us: float = 0.0,
         start_from_device: bool = True,
         half: bool = False,
@@ -77,7 +76,7 @@ class OnnxRuntimeCudaSut(NetworkSut):
             max_batch=max_batch,
             max_wait_us=max_wait_us,
             gathers=gathers,
-            sizes=batch_sizes(most_batch),
+            sizes=batch_sizes(max_batch),
         )
 
     def unload(self) -> None:

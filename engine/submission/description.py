@@ -48,6 +48,7 @@ FRAMEWORKS = {
     "onnxruntime": ("ONNX Runtime", "onnxruntime"),
     "openvino": ("OpenVINO", "openvino"),
     "cupy": ("CuPy and cuDNN", "cupy-cuda12x"),
+    "tensorrt": ("TensorRT", "tensorrt"),
 }
 FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 

@@ -33,6 +33,7 @@ def test_gpus_calibrate_by_percentiles(configured):
     [
         (("sut=cupy", "precision=fp32"), "use precision=fp16 or precision=int8"),
         (("precision=fp16",), "sut=onnxruntime does not.*fp32 or precision=int8"),
+        (("sut=tensorrt", "model=gnmt", "precision=fp16"), "no translation.*precision=fp32"),
         ((*ON_CUDA, "precision=int8"), "sut.provider=cuda does not.*fp32 or precision=fp16"),
     ],
 )
@@ -46,6 +47,7 @@ def test_a_precision_that_a_system_does_not_compute_in_is_refused(overrides, wor
     ("overrides", "words"),
     [
         (("sut=cupy", "precision=fp16"), "sut=cupy needs CuPy.*pip install cupy"),
+        (("sut=tensorrt", "precision=fp16"), "sut=tensorrt needs TensorRT.*pip install"),
         ((*ON_CUDA, "precision=fp16"), "needs ONNX Runtime with its CUDA.*onnxruntime-gpu"),
     ],
 )

@@ -11,6 +11,9 @@ class _Array(np.ndarray):
         self.cupy.brought += 1
         self[...] = array
 
+    def get(self, stream):
+        return np.array(self)
+
 
 def fake(devices=1, free=8 << 30):
     """The parts of CuPy that the systems use, with ``devices`` of ``free`` bytes each."""
@@ -41,11 +44,28 @@ def fake(devices=1, free=8 << 30):
         def synchronize(self):
             pass
 
+        def begin_capture(self):
+            cupy.recorded = []
+
+        def end_capture(self):
+            calls, cupy.recorded = cupy.recorded, None
+
+            def launch(stream):
+                for call in calls:
+                    call()
+
+            return types.SimpleNamespace(launch=launch)
+
+    def enqueue(call):
+        """What a library does on a stream: at once, or when the graph that records it runs."""
+        call() if cupy.recorded is None else cupy.recorded.append(call)
+
     def asarray(array):
         cupy.brought += np.asarray(array).ndim > 1
         return made(np.array(array))
 
     cupy.free, cupy.brought, cupy.freed = free, 0, 0
+    cupy.recorded, cupy.enqueue = None, enqueue
     pool = types.SimpleNamespace(free_all_blocks=lambda: setattr(cupy, "freed", cupy.freed + 1))
     cupy.get_default_memory_pool = lambda: pool
     cupy.asarray, cupy.take = asarray, np.take
@@ -54,6 +74,9 @@ def fake(devices=1, free=8 << 30):
         Device=Device,
         Stream=Stream,
         alloc_pinned_memory=bytearray,
-        runtime=types.SimpleNamespace(getDeviceCount=lambda: devices),
+        runtime=types.SimpleNamespace(
+            getDeviceCount=lambda: devices,
+            getDeviceProperties=lambda number: {"name": b"Card"},
+        ),
     )
     return cupy
