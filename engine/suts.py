@@ -31,11 +31,15 @@ class OnnxRuntimeSut:
 
 
 @dataclass(frozen=True)
-class TensorRtSut:
-    """Group ``sut``: NVIDIA GPUs through TensorRT; the keys are those of ``CupySut``."""
+class WithStreams:
+    """What the systems on NVIDIA GPUs have in common, each GPU with ``streams`` workers.
 
-    kind: str = limited(choices=("tensorrt",))
-    name: str = limited()
+    ``streams``: null for 2 in the offline scenario, whose batches overlap, and 1 elsewhere, where
+    each batch is to end as soon as it can.
+    ``devices``: GPUs by number. ``max_batch``: null for what the engine measures to be best inside
+    the bound. ``start_from_device``: samples lie on the device before the run starts.
+    """
+
     devices: list[int] = limited([0], at_least=0, at_most=1023)
     streams: int | None = limited(None, at_least=1, at_most=64)
     max_batch: int | None = limited(None, at_least=1, at_most=4096)
@@ -44,22 +48,19 @@ class TensorRtSut:
 
 
 @dataclass(frozen=True)
-class CupySut:
-    """Group ``sut``: NVIDIA GPUs through CuPy and cuDNN, each with ``streams`` workers.
-
-    ``streams``: null for 2 in the offline scenario, whose batches overlap, and 1 elsewhere, where
-    each batch is to end as soon as it can.
-    ``devices``: GPUs by number. ``max_batch``: null for what the engine measures to be best inside
-    the bound. ``start_from_device``: samples lie on the device before the run starts.
-    """
+class CupySut(WithStreams):
+    """Group ``sut``: NVIDIA GPUs through CuPy and cuDNN."""
 
     kind: str = limited(choices=("cupy",))
     name: str = limited()
-    devices: list[int] = limited([0], at_least=0, at_most=1023)
-    streams: int | None = limited(None, at_least=1, at_most=64)
-    max_batch: int | None = limited(None, at_least=1, at_most=4096)
-    max_wait_us: float = limited(0.0, at_least=0, at_most=1e7)
-    start_from_device: bool = True
+
+
+@dataclass(frozen=True)
+class TensorRtSut(WithStreams):
+    """Group ``sut``: NVIDIA GPUs through TensorRT."""
+
+    kind: str = limited(choices=("tensorrt",))
+    name: str = limited()
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sut.memory import check
-from sut.network import HostGather
+from sut.network import HostGather, Infer, NetworkSut
 
 Arrays = Sequence[NDArray[np.generic]]
 
@@ -104,3 +105,57 @@ class _PinnedGather(HostGather):
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[np.generic]:
         return pinned(self._cp, shape, dtype)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker's call of the network, and the device and stream that it runs on."""
+
+    infer: Infer
+    device: int
+    stream: Any
+
+
+class DeviceSut(NetworkSut):
+    """Take batches, gather their samples on a device, run them and answer.
+
+    Batches are filled up to the next of ``batch_sizes(max_batch)``, since each size is prepared
+    when it is first run. ``start_from_device``: samples lie on the devices before the run;
+    otherwise each batch brings its own. The others are those of ``NetworkSut``.
+    """
+
+    def __init__(
+        self,
+        cp: Any,
+        workers: Sequence[Worker],
+        fixed_batch: int | None,
+        *,
+        name: str,
+        max_batch: int,
+        max_wait_us: float,
+        start_from_device: bool,
+    ) -> None:
+        self._cp = cp
+        self._residents = {x.device: Residents(cp, x.device) for x in workers}
+        super().__init__(
+            [x.infer for x in workers],
+            fixed_batch,
+            name=name,
+            threads=1,
+            max_batch=max_batch,
+            max_wait_us=max_wait_us,
+            gathers=[
+                DeviceGather(
+                    cp, x.device, x.stream, self._residents[x.device] if start_from_device else None
+                )
+                for x in workers
+            ],
+            sizes=batch_sizes(max_batch),
+        )
+
+    def unload(self) -> None:
+        """Let go of the samples, on the devices too."""
+        super().unload()
+        for device, resident in self._residents.items():
+            with self._cp.cuda.Device(device):
+                resident.clear()

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sut.device import DeviceGather, Residents, address, batch_sizes
+from sut.device import DeviceSut, Worker, address
 from sut.half import half as in_half
 from sut.memory import check
 from sut.needs import CUPY, check_devices, module
-from sut.network import Infer, NetworkSut
+from sut.network import Infer
 from sut.onnxruntime import fixed_batch, session
 
 if TYPE_CHECKING:
@@ -25,15 +25,12 @@ PROVIDER = "CUDAExecutionProvider"
 INSTALL = "pip uninstall onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
 
-class OnnxRuntimeCudaSut(NetworkSut):
+class OnnxRuntimeCudaSut(DeviceSut):
     """Run an ONNX file with ONNX Runtime's CUDA provider.
 
     ``output``: the name of the network's output that is the response. ``devices``: GPUs by number;
     each has ``workers`` with a session and a stream of their own. ``half``: layers in fp16; fp32
-    means fp32, without TF32. Batches are filled up to the next of ``batch_sizes(max_batch)``,
-    since each size is tuned when it is first run; ``max_wait_us``: how long a batch that is not
-    full may wait. ``start_from_device``: samples lie on the device before the run; otherwise each
-    batch brings its own from pinned memory.
+    means fp32, without TF32. For the others see ``DeviceSut``.
     Raises RuntimeError with what is missing here, or why the file cannot be loaded.
     """
 
@@ -51,40 +48,28 @@ class OnnxRuntimeCudaSut(NetworkSut):
         half: bool = False,
         graph_optimization: str = "all",
     ) -> None:
-        self._cp = modules(devices)[0]
+        cp = modules(devices)[0]
         content = in_half(model) if half else model
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
-        self._residents = {device: Residents(self._cp, device) for device in devices}
-        self.sessions, infers, gathers = [], [], []
+        self.sessions, made = [], []
         for device in devices:
-            with self._cp.cuda.Device(device) as used:
+            with cp.cuda.Device(device) as used:
                 check(device, used.mem_info[0], {f"weights of {workers} workers": workers * size})
-            for _ in range(workers):
-                with self._cp.cuda.Device(device):
-                    stream = self._cp.cuda.Stream(non_blocking=True)
-                own = session(content, 1, graph_optimization, _providers(device, stream.ptr))
-                _check_provider(own)
-                self.sessions.append(own)
-                infers.append(bound(own, output, "cuda", device))
-                resident = self._residents[device] if start_from_device else None
-                gathers.append(DeviceGather(self._cp, device, stream, resident))
+                for _ in range(workers):
+                    stream = cp.cuda.Stream(non_blocking=True)
+                    own = session(content, 1, graph_optimization, _providers(device, stream.ptr))
+                    _check_provider(own)
+                    self.sessions.append(own)
+                    made.append(Worker(bound(own, output, "cuda", device), device, stream))
         super().__init__(
-            infers,
+            cp,
+            made,
             fixed_batch(self.sessions[0]),
             name=name,
-            threads=1,
             max_batch=max_batch,
             max_wait_us=max_wait_us,
-            gathers=gathers,
-            sizes=batch_sizes(max_batch),
+            start_from_device=start_from_device,
         )
-
-    def unload(self) -> None:
-        """Let go of the samples, on the devices too."""
-        super().unload()
-        for device, resident in self._residents.items():
-            with self._cp.cuda.Device(device):
-                resident.clear()
 
 
 def modules(devices: Sequence[int]) -> tuple[ModuleType, ModuleType]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from loadgen.files import atomically
 
 SMALL = 8
 """Largest batch of the profile that is tuned for single samples."""
@@ -64,24 +64,10 @@ def engine(trt: Any, content: bytes, recipe: Recipe, folder: Path) -> bytes:
     timings = folder / f"{recipe.timings}.timings"
     known = timings.read_bytes() if timings.is_file() else b""
     made, learnt = build(trt, content, recipe, known)
-    write(timings, learnt)
-    write(path, made)
+    for kept, new in ((timings, learnt), (path, made)):
+        with atomically(kept) as file:
+            file.write(new)
     return made
-
-
-def write(path: Path, content: bytes) -> None:
-    """Put ``content`` in place as a whole: another process sees all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def build(trt: Any, content: bytes, recipe: Recipe, timings: bytes) -> tuple[bytes, bytes]:
@@ -112,6 +98,16 @@ def build(trt: Any, content: bytes, recipe: Recipe, timings: bytes) -> tuple[byt
     if made is None:
         raise RuntimeError(f"TensorRT builds no engine of the network: {_first(log.errors)}")
     return bytes(made), bytes(config.get_timing_cache().serialize())
+
+
+def deserialised(trt: Any, made: bytes) -> Any:
+    """The engine on the device in use; RuntimeError with TensorRT's reason if it cannot be."""
+    log = logger(trt)
+    runtime = trt.Runtime(log)
+    loaded = runtime.deserialize_cuda_engine(made)
+    if loaded is None:
+        raise RuntimeError(f"TensorRT cannot load the engine that it built: {_first(log.errors)}")
+    return loaded
 
 
 def logger(trt: Any) -> Any:

@@ -15,8 +15,9 @@ NODES = ("QuantizeLinear", "DequantizeLinear")
 def signed(model: Path) -> bytes:
     """The ONNX file ``model`` with every unsigned range as a symmetric one that holds it.
 
-    A range that begins at zero may have taken an activation's place: it gets a ReLU. Biases in 32-bit integers become floating-point constants. Raises RuntimeError for a file that
-    cannot be read, and for ranges that are no constants.
+    A range that begins at zero may have taken an activation's place: it gets a ReLU. Biases in
+    32-bit integers become floating-point constants. Raises RuntimeError for a file that cannot be
+    read, and for ranges that are no constants.
     """
     import onnx
     from onnx import helper, numpy_helper

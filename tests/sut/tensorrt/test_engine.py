@@ -47,16 +47,6 @@ def test_an_engine_is_kept_by_all_that_it_depends_on(tmp_path, monkeypatch):
     assert sum(path.suffix == ".engine" for path in tmp_path.iterdir()) == 5
 
 
-def test_what_is_not_written_whole_is_not_there(tmp_path, monkeypatch):
-    def broken(handle):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(engine.os, "fsync", broken)
-    with pytest.raises(OSError, match="no space"):
-        engine.write(tmp_path / "a.engine", b"content")
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """Two convolutions: the file in fp32, and quantised to unsigned activations (QDQ)."""

@@ -89,13 +89,11 @@ def started(monkeypatch, network):
 
     def start(tmp_path, free=8 << 30, **settings):
         cupy = made.cupy = fake_cupy.fake(free=free)
-        runtime = types.SimpleNamespace(deserialize_cuda_engine=lambda content: made)
         trt = types.ModuleType("tensorrt")
         trt.__version__, trt.nptype = "11", lambda kind: kind
         trt.TensorIOMode = types.SimpleNamespace(INPUT="in")
-        trt.Runtime = lambda log: runtime
         monkeypatch.setattr(module, "modules", lambda devices: (cupy, trt))
-        monkeypatch.setattr(module, "logger", lambda trt: types.SimpleNamespace(errors=[]))
+        monkeypatch.setattr(module, "deserialised", lambda trt, content: made)
         monkeypatch.setattr(module, "engine", lambda *asked: b"engine")
         monkeypatch.setattr("sut.network.WARM_UP_S", 0.0)
         return TensorRtSut(network(), "y", engines=tmp_path, **settings), made
