@@ -38,8 +38,8 @@ PRECISIONS = {
 CUDA_PRECISIONS = ("fp32", "fp16")
 """What ONNX Runtime computes in on a GPU, where it has no 8-bit convolutions."""
 
-GPU_BATCH = 256
-"""Largest batch that a GPU is timed with."""
+GPU_BATCH, GPU_SIDE = 256, 224
+"""Largest batch that a GPU is timed with, of images with such sides."""
 
 
 def without_network(config: Config) -> System | None:
@@ -96,7 +96,7 @@ def start(config: Config, artefact: Artefact) -> System:
             return _with_streams(config, own, artefact, cache_dir(config.cache_dir))
         assert isinstance(own, OnnxRuntimeSut | OpenVinoSut)
         if isinstance(own, OnnxRuntimeSut) and own.provider == "cuda":
-            return _onnxruntime_cuda(own, artefact)
+            return _onnxruntime_cuda(config, own, artefact)
         return _processor(own, artefact)
     except ModuleNotFoundError as error:
         raise ConfigError(f"sut={own.name}: {error}") from error
@@ -110,6 +110,12 @@ def restarted(config: Config, artefact: Artefact | None) -> System:
         return alone
     assert artefact is not None
     return start(config, artefact)
+
+
+def gpu_batch(config: Config) -> int:
+    """The largest batch that a GPU is timed with: a power of two, fewer of larger images."""
+    pixels = max(GPU_SIDE, config.model.size or config.model.preprocessing.size) ** 2
+    return 1 << (max(1, GPU_BATCH * GPU_SIDE**2 // pixels).bit_length() - 1)
 
 
 def usable_cores() -> int:
@@ -137,7 +143,7 @@ def _processor(own: OnnxRuntimeSut | OpenVinoSut, artefact: Artefact) -> System:
     return onnxruntime.OnnxRuntimeSut(*file, **shared, graph_optimization=level)
 
 
-def _onnxruntime_cuda(own: OnnxRuntimeSut, artefact: Artefact) -> System:
+def _onnxruntime_cuda(config: Config, own: OnnxRuntimeSut, artefact: Artefact) -> System:
     from sut.onnxruntime_cuda import OnnxRuntimeCudaSut
 
     return OnnxRuntimeCudaSut(
@@ -146,7 +152,7 @@ def _onnxruntime_cuda(own: OnnxRuntimeSut, artefact: Artefact) -> System:
         name=own.name,
         devices=own.devices,
         workers=own.workers,
-        max_batch=own.max_batch or GPU_BATCH,
+        max_batch=own.max_batch or gpu_batch(config),
         max_wait_us=own.max_wait_us,
         start_from_device=own.start_from_device,
         half=artefact.precision == "fp16",
@@ -163,7 +169,7 @@ def _with_streams(
         "name": own.name,
         "devices": own.devices,
         "streams": own.streams or overlapping,
-        "max_batch": own.max_batch or GPU_BATCH,
+        "max_batch": own.max_batch or gpu_batch(config),
         "max_wait_us": own.max_wait_us,
         "start_from_device": own.start_from_device,
     }
