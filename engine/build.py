@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 import numpy as np
 
 from engine.cache import Cache
-from engine.config import Config, CupySut, Precision
+from engine.config import Config, Precision
 from engine.errors import SutError
 from engine.paths import cache_dir, must_be_file, resolve
 from engine.plan import performance_sample_count
 from engine.power import PowerMeter, meter_for
-from engine.systems import GPU_BATCH, System, check, start, without_network
+from engine.systems import System, check, gpu_batch, start, without_network
 from loadgen import LoadedSet
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def calibrated_for(config: Config) -> Precision:
     own = config.precision
     if own.calibration_method != "auto":
         return own
-    method = "percentile" if isinstance(config.sut, CupySut) else "minmax"
+    method = "percentile" if config.gpus else "minmax"
     return replace(own, calibration_method=method)
 
 
@@ -132,13 +132,13 @@ def fit_batch(benchmark: Benchmark, bound_s: float | None, say: Say) -> dict[int
     samples = benchmark.library.load(np.arange(min(64, benchmark.library.total_count)))
     limit_s = 1.0 if bound_s is None else bound_s / 2
     times = {1: service_time_s(benchmark, samples, 1)}
-    size, most = 2, GPU_BATCH if isinstance(config.sut, CupySut) else CPU_BATCH
+    best, size, most = 1, 2, gpu_batch(config) if config.gpus else CPU_BATCH
     while size <= most and given is None:
         times[size] = service_time_s(benchmark, samples, size)
         if times[size] > limit_s or times[size] / size > 0.98 * times[size // 2] / (size // 2):
             break
-        sut.max_batch = size
-        size *= 2
+        best, size = size, 2 * size
+    sut.max_batch = given or best
     return times
 
 

@@ -12,6 +12,12 @@ from dataclasses import dataclass, field
 from engine.audit.config import Audit as Audit
 from engine.fields import limited
 from engine.submission.config import Submission as Submission
+from engine.suts import CupySut as CupySut
+from engine.suts import NullSut as NullSut
+from engine.suts import OnnxRuntimeSut as OnnxRuntimeSut
+from engine.suts import OpenVinoSut as OpenVinoSut
+from engine.suts import SimulatedSut as SimulatedSut
+from engine.suts import TensorRtSut as TensorRtSut
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 MODES = ("performance", "accuracy", "both", "audit", "submit", "check", "profile", "plan")
@@ -110,93 +116,6 @@ class Scenario:
     traffic: str | None = limited(None, choices=("v5", "v6"))
     spin_us: float = limited(0.0, at_least=0, at_most=1e6)
     timed_preprocessing: bool = False
-
-
-@dataclass(frozen=True)
-class OnnxRuntimeSut:
-    """Group ``sut``: ONNX Runtime on this machine's processor.
-
-    ``threads``: intra-op threads of each worker, null for an equal share of the usable cores.
-    ``max_batch``: null for what the engine measures to be best inside the bound.
-    ``max_wait_us``: how long a batch that is not full may wait for more queries.
-    """
-
-    kind: str = limited(choices=("onnxruntime",))
-    name: str = limited()
-    provider: str = limited("cpu", choices=("cpu",))
-    workers: int = limited(1, at_least=1, at_most=1024)
-    threads: int | None = limited(None, at_least=1, at_most=4096)
-    max_batch: int | None = limited(None, at_least=1, at_most=65536)
-    max_wait_us: float = limited(0.0, at_least=0, at_most=1e7)
-    graph_optimization: str = limited("all", choices=("none", "basic", "extended", "all"))
-
-
-@dataclass(frozen=True)
-class CupySut:
-    """Group ``sut``: NVIDIA GPUs through CuPy and cuDNN, each with ``streams`` workers.
-
-    ``streams``: null for 2 in the offline scenario, whose batches overlap, and 1 elsewhere, where
-    each batch is to end as soon as it can.
-    ``devices``: GPUs by number. ``max_batch``: null for what the engine measures to be best inside
-    the bound. ``start_from_device``: samples lie on the device before the run starts.
-    """
-
-    kind: str = limited(choices=("cupy",))
-    name: str = limited()
-    devices: list[int] = limited([0], at_least=0, at_most=1023)
-    streams: int | None = limited(None, at_least=1, at_most=64)
-    max_batch: int | None = limited(None, at_least=1, at_most=4096)
-    max_wait_us: float = limited(0.0, at_least=0, at_most=1e7)
-    start_from_device: bool = True
-
-
-@dataclass(frozen=True)
-class OpenVinoSut:
-    """Group ``sut``: OpenVINO on this machine's processor; the keys are ONNX Runtime's."""
-
-    kind: str = limited(choices=("openvino",))
-    name: str = limited()
-    workers: int = limited(1, at_least=1, at_most=1024)
-    threads: int | None = limited(None, at_least=1, at_most=4096)
-    max_batch: int | None = limited(None, at_least=1, at_most=65536)
-    max_wait_us: float = limited(0.0, at_least=0, at_most=1e7)
-
-
-@dataclass(frozen=True)
-class NullSut:
-    """Group ``sut``: answers at once, or after ``delay_us``: the generator's own limit."""
-
-    kind: str = limited(choices=("null",))
-    name: str = limited()
-    workers: int = limited(1, at_least=1, at_most=1024)
-    max_batch: int = limited(1, at_least=1, at_most=10_000_000)
-    delay_us: float = limited(0.0, at_least=0, at_most=6e7)
-    answer_tokens: list[int] | None = limited(None, at_least=2, at_most=10**6)
-
-
-@dataclass(frozen=True)
-class SimulatedSut:
-    """Group ``sut``, kind ``simulated``; the keys are those of ``sut.simulated``."""
-
-    kind: str = limited(choices=("simulated",))
-    name: str = limited()
-    workers: int = limited(1, at_least=1, at_most=1_000_000)
-    max_batch: int = limited(1, at_least=1, at_most=100_000)
-    max_wait_us: float = limited(0.0, at_least=0, at_most=6e7)
-    batch: list[int] = limited([1], at_least=1)
-    service_ms: list[float] = limited([1.0], more_than=0)
-    profile: str | None = None
-    answer_tokens: list[int] | None = limited(None, at_least=2, at_most=10**6)
-    token_ms: list[float] = limited([10.0], more_than=0)
-    network_ms: float = limited(0.0, at_least=0, at_most=6e5)
-    spread: float = limited(0.0, at_least=0, at_most=3)
-    stall_share: float = limited(0.0, at_least=0, at_most=1)
-    stall_ms: float = limited(0.0, at_least=0, at_most=6e6)
-    fail_share: float = limited(0.0, at_least=0, at_most=1)
-    lose_share: float = limited(0.0, at_least=0, at_most=1)
-    drift: float = limited(0.0, at_least=0, at_most=0.9)
-    drift_period_s: float = limited(60.0, more_than=0)
-    seed: int = limited(0, at_least=0)
 
 
 @dataclass(frozen=True)
@@ -370,7 +289,7 @@ class Config:
     model: Model
     dataset: Dataset
     scenario: Scenario
-    sut: OnnxRuntimeSut | OpenVinoSut | CupySut | NullSut | SimulatedSut
+    sut: OnnxRuntimeSut | OpenVinoSut | CupySut | TensorRtSut | NullSut | SimulatedSut
     precision: Precision
     rules: Rules
     search: Search
@@ -379,6 +298,12 @@ class Config:
     power: Power
     submission: Submission
     tracking: Tracking
+
+    @property
+    def gpus(self) -> list[int]:
+        """The NVIDIA GPUs that the system runs on, by number; none for a processor's."""
+        on_cpu = getattr(self.sut, "provider", None) == "cpu"
+        return [] if on_cpu else getattr(self.sut, "devices", [])
 
     @property
     def measures_speed(self) -> bool:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from engine.config import Config, CupySut, NullSut, OnnxRuntimeSut, OpenVinoSut, SimulatedSut
+from engine.config import (
+    Config,
+    CupySut,
+    NullSut,
+    OnnxRuntimeSut,
+    OpenVinoSut,
+    SimulatedSut,
+    TensorRtSut,
+)
 from engine.errors import ConfigError, SutError
 from engine.paths import cache_dir
 from loadgen import SimulatedSystem, SystemUnderTest
@@ -23,11 +31,15 @@ PRECISIONS = {
     "onnxruntime": ("fp32", "int8"),
     "openvino": ("fp32", "int8"),
     "cupy": ("fp16", "int8"),
+    "tensorrt": ("fp16", "int8"),
 }
 """What each system computes in."""
 
-GPU_BATCH = 256
-"""Largest batch that a GPU is timed with."""
+CUDA_PRECISIONS = ("fp32", "fp16")
+"""What ONNX Runtime computes in on a GPU, where it has no 8-bit convolutions."""
+
+GPU_BATCH, GPU_SIDE = 256, 224
+"""Largest batch that a GPU is timed with, of images with such sides."""
 
 
 def without_network(config: Config) -> System | None:
@@ -48,28 +60,43 @@ def check(config: Config) -> None:
 
     Raises ConfigError for a precision, SutError for a device or a library that is missing.
     """
-    able = PRECISIONS[config.sut.kind]
+    own = config.sut
+    on_cuda = isinstance(own, OnnxRuntimeSut) and own.provider == "cuda"
+    able = CUDA_PRECISIONS if on_cuda else PRECISIONS[own.kind]
     if config.precision.name not in able:
+        where = " with sut.provider=cuda" if on_cuda else ""
         raise ConfigError(
-            f"sut={config.sut.name} does not compute in precision={config.precision.name}: use "
+            f"sut={own.name}{where} does not compute in precision={config.precision.name}: use "
             f"precision={' or precision='.join(able)}, or another sut."
         )
-    if isinstance(config.sut, CupySut):
+    if not config.gpus:
+        return
+    if config.model.task == "translation" and (config.precision.name != "fp32"):
+        raise ConfigError(
+            f"sut={own.name} runs no translation in precision={config.precision.name}: use "
+            "sut=onnxruntime, on a GPU with sut.provider=cuda precision=fp32."
+        )
+    if isinstance(own, TensorRtSut):
+        from sut.tensorrt.sut import modules
+    elif isinstance(own, CupySut):
         from sut.cupy.needs import modules
-
-        try:
-            modules(config.sut.devices)
-        except RuntimeError as error:
-            raise SutError(str(error)) from error
+    else:
+        from sut.onnxruntime_cuda import modules
+    try:
+        modules(config.gpus)
+    except RuntimeError as error:
+        raise SutError(str(error)) from error
 
 
 def start(config: Config, artefact: Artefact) -> System:
     """The system with its network loaded; SutError if it cannot start."""
     own = config.sut
     try:
-        if isinstance(own, CupySut):
-            return _cupy(config, own, artefact, cache_dir(config.cache_dir))
+        if isinstance(own, CupySut | TensorRtSut):
+            return _with_streams(config, own, artefact, cache_dir(config.cache_dir))
         assert isinstance(own, OnnxRuntimeSut | OpenVinoSut)
+        if isinstance(own, OnnxRuntimeSut) and own.provider == "cuda":
+            return _onnxruntime_cuda(config, own, artefact)
         return _processor(own, artefact)
     except ModuleNotFoundError as error:
         raise ConfigError(f"sut={own.name}: {error}") from error
@@ -83,6 +110,12 @@ def restarted(config: Config, artefact: Artefact | None) -> System:
         return alone
     assert artefact is not None
     return start(config, artefact)
+
+
+def gpu_batch(config: Config) -> int:
+    """The largest batch that a GPU is timed with: a power of two, fewer of larger images."""
+    pixels = max(GPU_SIDE, config.model.size or config.model.preprocessing.size) ** 2
+    return 1 << (max(1, GPU_BATCH * GPU_SIDE**2 // pixels).bit_length() - 1)
 
 
 def usable_cores() -> int:
@@ -110,22 +143,44 @@ def _processor(own: OnnxRuntimeSut | OpenVinoSut, artefact: Artefact) -> System:
     return onnxruntime.OnnxRuntimeSut(*file, **shared, graph_optimization=level)
 
 
-def _cupy(config: Config, own: CupySut, artefact: Artefact, cache: Path) -> System:
-    from sut import cupy
+def _onnxruntime_cuda(config: Config, own: OnnxRuntimeSut, artefact: Artefact) -> System:
+    from sut.onnxruntime_cuda import OnnxRuntimeCudaSut
 
-    overlapping = 2 if config.scenario.name == "offline" else 1
-
-    return cupy.CupySut(
+    return OnnxRuntimeCudaSut(
         artefact.path,
         artefact.output.name,
         name=own.name,
         devices=own.devices,
-        streams=own.streams or overlapping,
-        max_batch=own.max_batch or GPU_BATCH,
+        workers=own.workers,
+        max_batch=own.max_batch or gpu_batch(config),
         max_wait_us=own.max_wait_us,
         start_from_device=own.start_from_device,
-        plans=cache / "cupy_plans.json",
+        half=artefact.precision == "fp16",
+        graph_optimization=own.graph_optimization,
     )
+
+
+def _with_streams(
+    config: Config, own: CupySut | TensorRtSut, artefact: Artefact, cache: Path
+) -> System:
+    overlapping = 2 if config.scenario.name == "offline" else 1
+    file = (artefact.path, artefact.output.name)
+    shared: dict[str, Any] = {
+        "name": own.name,
+        "devices": own.devices,
+        "streams": own.streams or overlapping,
+        "max_batch": own.max_batch or gpu_batch(config),
+        "max_wait_us": own.max_wait_us,
+        "start_from_device": own.start_from_device,
+    }
+    if isinstance(own, CupySut):
+        from sut import cupy
+
+        return cupy.CupySut(*file, **shared, plans=cache / "cupy_plans.json")
+    from sut import tensorrt
+
+    quantised = artefact.precision == "int8"
+    return tensorrt.TensorRtSut(*file, **shared, quantised=quantised, engines=cache / "tensorrt")
 
 
 def _null(own: NullSut) -> System:

@@ -25,6 +25,7 @@ GROUPS: dict[str, dict[str, type]] = {
         "onnxruntime": schema.OnnxRuntimeSut,
         "openvino": schema.OpenVinoSut,
         "cupy": schema.CupySut,
+        "tensorrt": schema.TensorRtSut,
         "null": schema.NullSut,
         "simulated": schema.SimulatedSut,
     },

@@ -16,7 +16,7 @@ def atomically(path: Path) -> Iterator[BinaryIO]:
     A reader, or a crash, sees the old file or the new one; a write that fails leaves nothing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as file:
             yield file

@@ -1,10 +1,12 @@
-"""What the systems that run a network on this machine's processor have in common."""
+"""What the systems that run a network through a runtime's own interface have in common."""
 
 from __future__ import annotations
 
+import bisect
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +14,12 @@ from numpy.typing import NDArray
 from loadgen import LoadedSet, Queries
 
 Indices = NDArray[np.int32] | NDArray[np.int64]
-Infer = Callable[[Sequence[NDArray[np.generic]]], NDArray[np.generic]]
+Infer = Callable[[Sequence[Any]], NDArray[np.generic]]
 """Runs a network once: its inputs, C-contiguous [n, ...] each, to the responses [n, ...], which
-the caller may keep."""
+the caller may keep. The inputs are arrays where the network runs: NumPy's, or a device's."""
+
+Gather = Callable[[Sequence[NDArray[np.generic]], NDArray[np.int64]], Sequence[Any]]
+"""A network's inputs for the given rows of the samples; they hold until the next call."""
 
 WARM_UP_S = 0.2
 
@@ -25,7 +30,9 @@ class NetworkSut:
     ``infers``: one call for each worker, which no other thread makes. ``fixed_batch``: the one
     batch size that the network takes, None if it takes any. ``threads``: that each worker
     computes with. ``max_batch``, ``max_wait_us``: dynamic batching; a batch closes when it is
-    full, or when its first query has waited that long.
+    full, or when its first query has waited that long. ``gathers``: how each worker gets its
+    inputs, by default into memory of the host. ``sizes``: batch sizes, ascending, that others
+    are filled up to, where each size costs its preparation; None if none does.
     """
 
     def __init__(
@@ -37,6 +44,8 @@ class NetworkSut:
         threads: int,
         max_batch: int,
         max_wait_us: float,
+        gathers: Sequence[Gather] | None = None,
+        sizes: Sequence[int] | None = None,
     ) -> None:
         self.name = name
         self.workers = len(infers)
@@ -44,7 +53,11 @@ class NetworkSut:
         self.fixed_batch = fixed_batch
         self.max_batch = fixed_batch or max_batch
         self.max_wait_us = max_wait_us
-        self._lanes = [Lane(infer, fixed_batch) for infer in infers]
+        allowed = (fixed_batch,) if fixed_batch else sizes
+        ways = gathers or [HostGather() for _ in infers]
+        self._lanes = [
+            Lane(infer, allowed, gather) for infer, gather in zip(infers, ways, strict=True)
+        ]
         self._samples: LoadedSet | None = None
 
     def load(self, samples: LoadedSet) -> None:
@@ -56,7 +69,7 @@ class NetworkSut:
 
         def warm(lane: Lane) -> None:
             end = time.perf_counter() + WARM_UP_S
-            for size in (self.max_batch, 1, 1):
+            for size in (*lane.sizes_to(self.max_batch), 1, 1):
                 lane.answer(samples, np.resize(samples.indices, size))
             while time.perf_counter() < end:
                 lane.answer(samples, samples.indices[:1])
@@ -87,37 +100,59 @@ class NetworkSut:
 
 
 class Lane:
-    """One worker's way through the network, with the buffers that its batches are gathered in."""
+    """One worker's way through the network: ``infer`` on what ``gather`` brings.
 
-    def __init__(self, infer: Infer, fixed_batch: int | None) -> None:
+    ``sizes``: the batch sizes that the network is run with, ascending; None for any.
+    """
+
+    def __init__(
+        self, infer: Infer, sizes: Sequence[int] | None = None, gather: Gather | None = None
+    ) -> None:
         self._infer = infer
-        self._fixed_batch = fixed_batch
-        self._buffers: list[NDArray[np.generic]] = []
+        self._sizes = sizes
+        self._gather = gather or HostGather()
 
     def answer(self, samples: LoadedSet, indices: Indices) -> NDArray[np.generic]:
         """The responses to ``indices``: [n, ...], in their order."""
-        rows, size = samples.rows(indices), self._fixed_batch
-        if size is None:
+        rows = samples.rows(indices)
+        if self._sizes is None:
             return self._infer(self._gather(samples.inputs, rows))
-        count = len(rows)
-        rows = np.resize(rows, -(-count // size) * size)
-        parts = [
-            self._infer(self._gather(samples.inputs, rows[at : at + size]))
-            for at in range(0, len(rows), size)
-        ]
+        count, most = len(rows), self._sizes[-1]
+        parts = []
+        for at in range(0, count, most):
+            part = rows[at : at + most]
+            size = next(size for size in self._sizes if size >= len(part))
+            parts.append(self._infer(self._gather(samples.inputs, np.resize(part, size))))
         return np.concatenate(parts)[:count]
 
-    def _gather(
+    def sizes_to(self, most: int) -> Sequence[int]:
+        """The batch sizes that a batch of up to ``most`` can come to, the largest first."""
+        if self._sizes is None:
+            return (most,)
+        return tuple(reversed(self._sizes[: bisect.bisect_left(self._sizes, most) + 1]))
+
+
+class HostGather:
+    """Rows of the samples in one buffer of the host's memory, which is kept and used again."""
+
+    def __init__(self) -> None:
+        self._buffers: list[NDArray[np.generic]] = []
+
+    def __call__(
         self, inputs: Sequence[NDArray[np.generic]], rows: NDArray[np.int64]
     ) -> list[NDArray[np.generic]]:
-        """``inputs`` at ``rows``; what is returned holds until the next call."""
+        """``inputs`` at ``rows``."""
         count = len(rows)
         if count == 1:  # a view: nothing is copied
             return [array[rows[0] : rows[0] + 1] for array in inputs]
         if not self._buffers or len(self._buffers[0]) < count:
-            self._buffers = [np.empty((count, *a.shape[1:]), a.dtype) for a in inputs]
+            self._buffers = [self.empty((count, *a.shape[1:]), a.dtype) for a in inputs]
         views = [buffer[:count] for buffer in self._buffers]
         for array, view in zip(inputs, views, strict=True):
             # Any mode but "raise" writes straight into ``out``; all rows are in range.
             np.take(array, rows, axis=0, out=view, mode="clip")
         return views
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[np.generic]:
+        """Memory for a buffer."""
+        return np.empty(shape, dtype)

@@ -1,10 +1,10 @@
-"""ONNX Runtime on this machine's processor."""
+"""ONNX Runtime: on this machine's processor, and what its systems have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,12 +44,14 @@ class OnnxRuntimeSut(NetworkSut):
     ) -> None:
         # One thread computes where it is called, so such workers can share a session.
         count = workers if threads > 1 else 1
-        sessions = [_session(model, threads, graph_optimization) for _ in range(count)]
+        sessions = [
+            session(model, threads, graph_optimization, ["CPUExecutionProvider"])
+            for _ in range(count)
+        ]
         self.sessions = [sessions[worker % count] for worker in range(workers)]
-        first = sessions[0].get_inputs()[0].shape[0]
         super().__init__(
             [_infer(session, output) for session in self.sessions],
-            first if isinstance(first, int) else None,
+            fixed_batch(sessions[0]),
             name=name,
             threads=threads,
             max_batch=max_batch,
@@ -66,7 +68,19 @@ def _infer(session: onnxruntime.InferenceSession, output: str) -> Infer:
     return infer
 
 
-def _session(model: Path, threads: int, level: str) -> onnxruntime.InferenceSession:
+def fixed_batch(session: onnxruntime.InferenceSession) -> int | None:
+    """The one batch size that a session takes, None if it takes any."""
+    first = session.get_inputs()[0].shape[0]
+    return first if isinstance(first, int) else None
+
+
+def session(
+    model: Path | bytes, threads: int, level: str, providers: Sequence[Any]
+) -> onnxruntime.InferenceSession:
+    """A session of the file ``model``, or of its content; ``level``: a key of ``LEVELS``.
+
+    ``providers``: as ONNX Runtime takes them. Raises RuntimeError with the runtime's reason.
+    """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -74,7 +88,9 @@ def _session(model: Path, threads: int, level: str) -> onnxruntime.InferenceSess
     options.inter_op_num_threads = 1
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, LEVELS[level])
     options.log_severity_level = 3
+    given = model if isinstance(model, bytes) else str(model)
     try:
-        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(given, options, providers=providers)
     except Exception as error:  # the runtime raises types of its own, one for each status
-        raise RuntimeError(f"ONNX Runtime cannot load {model}: {error}") from error
+        named = "the network in fp16" if isinstance(model, bytes) else model
+        raise RuntimeError(f"ONNX Runtime cannot load {named}: {error}") from error

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.config import Config, CupySut, SimulatedSut
+from engine.config import Config, SimulatedSut
 from engine.errors import ConfigError
 from engine.power.meter import Energy, PowerMeter, Source
 
@@ -31,11 +31,11 @@ def _source(config: Config) -> Source:
         from engine.power.rapl import Rapl
 
         return Rapl(Path(config.power.root))
-    if not isinstance(config.sut, CupySut):
+    if not config.gpus:
         raise ConfigError(
             f"power=nvml reads the GPUs of sut.devices, and sut={config.sut.name} runs on none: "
             "use power=rapl, or sut=cupy."
         )
     from engine.power.nvml import Nvml, bus_ids
 
-    return Nvml(bus_ids(config.sut.devices))
+    return Nvml(bus_ids(config.gpus))

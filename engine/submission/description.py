@@ -7,7 +7,7 @@ import json
 import re
 from importlib import metadata
 
-from engine.config import Config, CupySut
+from engine.config import Config
 from engine.errors import ConfigError
 from engine.submission.config import CATEGORIES, SYSTEM_TYPES, SystemFields
 from engine.submission.layout import AUDITS, ROUNDS, Place, place_of
@@ -48,6 +48,7 @@ FRAMEWORKS = {
     "onnxruntime": ("ONNX Runtime", "onnxruntime"),
     "openvino": ("OpenVINO", "openvino"),
     "cupy": ("CuPy and cuDNN", "cupy-cuda12x"),
+    "tensorrt": ("TensorRT", "tensorrt"),
 }
 FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -57,8 +58,7 @@ Description = dict[str, str]
 def described(config: Config) -> Description:
     """The description as the suite's checker reads it; "" for what is not known."""
     own = config.submission
-    devices = config.sut.devices if isinstance(config.sut, CupySut) else []
-    known = {**machine(), **accelerators(devices), "framework": _framework(config)}
+    known = {**machine(), **accelerators(config.gpus), "framework": _framework(config)}
     given = {name: value for name in NAMES if (value := getattr(own.system, name)) is not None}
     head = {
         "division": own.division,

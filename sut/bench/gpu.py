@@ -1,4 +1,8 @@
-"""Measure ``sut=cupy`` on this machine's GPU, beside PyTorch on the same card."""
+"""Measure the systems of this machine's GPU, beside PyTorch on the same card.
+
+Classifiers on ``sut=cupy`` in every scenario and layer by layer; all five networks offline on all
+systems that are installed.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from loadgen import Mode, Scenario, Settings, judge, run
-from sut.bench import layers, profile, torch_graph
-from sut.bench.networks import KINDS, OUTPUT, Subject, subject
+from sut.bench import layers, peers, profile, torch_graph
+from sut.bench.cpu import Loaded
+from sut.bench.networks import NETWORKS, Subject, subject
 from sut.cupy import CupySut
-from sut.cupy.sut import batch_sizes
+from sut.device import batch_sizes
 
 CHECKED = 8
 """Images of the element-wise check."""
@@ -25,18 +30,18 @@ BOUNDS_MS = {"resnet50": 15.0, "mobilenet": 10.0}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What can be chosen."""
-    parser.add_argument("--networks", nargs="+", choices=list(KINDS), default=list(KINDS))
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument(
         "--precisions", nargs="+", choices=["fp16", "int8"], default=["fp16", "int8"]
     )
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 32, 64, 128, 256])
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 64, 256])
     parser.add_argument("--samples", type=int, default=512)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each LoadGen run")
     parser.add_argument(
         "--without",
         nargs="*",
         default=[],
-        choices=["torch", "compile", "check", "scenarios", "batches", "steps"],
+        choices=["torch", "compile", "check", "scenarios", "batches", "steps", "peers"],
     )
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "tailbound")
     parser.add_argument("--json", type=Path)
@@ -56,32 +61,53 @@ def show(asked: argparse.Namespace) -> None:
         )
 
     for name in asked.networks:
-        rates: dict[str, float] = {}
-        for precision in asked.precisions:
-            given = subject(name, precision, asked.samples, asked.cache)
-            plain = subject(name, "fp16", asked.samples, asked.cache)
-            rates[precision] = _ours(given, plain, asked, say)
-        if "torch" not in asked.without:
-            rates |= _theirs(plain, asked, say)
-        best = max((rates[x] for x in rates if x.startswith("torch")), default=0.0)
-        for precision in asked.precisions:
-            if best:
-                say(
-                    network=name,
-                    ours=precision,
-                    images_per_s=rates[precision],
-                    over_best_torch=rates[precision] / best,
-                    over_torch_graph=rates[precision] / rates["torch graph"],
-                )
+        if NETWORKS[name].task == "image_classification":
+            _classifier(name, asked, say)
+        elif NETWORKS[name].task == "object_detection" and "torch" not in asked.without:
+            batch = min(max(asked.batches), NETWORKS[name].batch)
+            given = subject(name, "fp16", asked.samples, asked.cache)
+            found_rate = peers.torch_heads(given, batch)
+            say(
+                network=name, system="torch fp16 graph, heads", batch=batch, images_per_s=found_rate
+            )
+        if "peers" not in asked.without:
+            measured = NETWORKS[name].task == "image_classification"
+            chosen = [x for x in peers.cases(name) if not (measured and x[0] == "cupy")]
+            by = partial(_subject, name, asked)
+            peers.compare(name, by, chosen, asked, say)
     if asked.json:
         asked.json.write_text(json.dumps(found, indent=1))
+
+
+def _subject(name: str, asked: Any, precision: str) -> Subject:
+    return subject(name, precision, asked.samples, asked.cache)
+
+
+def _classifier(name: str, asked: Any, say: Any) -> None:
+    rates: dict[str, float] = {}
+    for precision in asked.precisions:
+        given = subject(name, precision, asked.samples, asked.cache)
+        plain = subject(name, "fp16", asked.samples, asked.cache)
+        rates[precision] = _ours(given, plain, asked, say)
+    if "torch" not in asked.without:
+        rates |= _theirs(plain, asked, say)
+    best = max((rates[x] for x in rates if x.startswith("torch")), default=0.0)
+    for precision in asked.precisions:
+        if best:
+            say(
+                network=name,
+                ours=precision,
+                images_per_s=rates[precision],
+                over_best_torch=rates[precision] / best,
+                over_torch_graph=rates[precision] / rates["torch graph"],
+            )
 
 
 def _ours(given: Subject, plain: Subject, asked: Any, say: Any) -> float:
     label = {"network": given.name, "system": f"cupy {given.precision}"}
     sut = CupySut(
         given.path,
-        OUTPUT,
+        given.output,
         max_batch=max(asked.batches),
         streams=2,
         plans=asked.cache / "cupy_plans.json",
@@ -167,24 +193,9 @@ def _steps(sut: CupySut, batch: int, label: Any, say: Any) -> None:
     )
 
 
-class _Library:
-    """The samples of a subject, as LoadGen asks for them."""
-
-    def __init__(self, given: Subject) -> None:
-        self.name, self._given = given.name, given
-        self.total_count = self.performance_count = len(given.labels)
-
-    def load(self, indices: Any) -> Any:
-        """The same arrays each time."""
-        return self._given.samples
-
-    def unload(self, indices: Any) -> None:
-        """Nothing to do."""
-
-
 def _scenarios(sut: CupySut, given: Subject, asked: Any, label: Any, say: Any) -> float:
     """Offline with two streams, Server at rising shares of it and SingleStream with one."""
-    library, ms = _Library(given), 1e3 * asked.seconds
+    library, ms = Loaded(given.samples), 1e3 * asked.seconds
 
     def measured(scenario: Scenario, **more: Any) -> Any:
         settings = Settings(
@@ -193,12 +204,8 @@ def _scenarios(sut: CupySut, given: Subject, asked: Any, label: Any, say: Any) -
         log = run(settings, library, sut)
         return log, judge(log)
 
-    guess = 60_000.0
-    rate = 0.0
-    for _ in range(2):
-        log, _ = measured(Scenario.OFFLINE, target_qps=guess, min_duration_ms=ms)
-        rate = guess = len(log.sample_index) / (log.latency_ns.max() / 1e9)
-    say(**label, scenario="offline", images_per_s=rate, ending=str(log.ending))
+    rate = peers.offline(sut, given.samples, asked.seconds)
+    say(**label, scenario="offline", images_per_s=rate)
     sut.workers = 1
     for share in SHARES:
         log, verdict = measured(

@@ -15,17 +15,41 @@ from engine.models import prepare
 from engine.models.reference import REFERENCES
 from loadgen import LoadedSet
 
-KINDS = {"resnet50": ("resnet50_v1_5", 0), "mobilenet": ("mobilenet_v1", -1)}
-OUTPUT = "classes"
+
+@dataclass(frozen=True)
+class Kind:
+    """A reference network: ``kind`` and ``task`` as a config has them, the largest ``batch`` and
+    the most ``samples`` that it is measured with.
+    """
+
+    kind: str
+    task: str
+    output: str
+    batch: int = 256
+    samples: int = 512
+    offset: int = 0
+
+
+NETWORKS = {
+    "resnet50": Kind("resnet50_v1_5", "image_classification", "classes"),
+    "mobilenet": Kind("mobilenet_v1", "image_classification", "classes", offset=-1),
+    "ssd_mobilenet": Kind("ssd_mobilenet_v1", "object_detection", "detections", 128, 256),
+    "ssd_resnet34": Kind("ssd_resnet34", "object_detection", "detections", 8, 64),
+    "gnmt": Kind("gnmt", "translation", "translation", 64, 256),
+}
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A network in one precision; ``labels``: int64, the class that is right for each sample."""
+    """A network in one precision, its answers in ``output``.
+
+    ``labels``: int64, the class that is right for each sample of a classifier, else empty.
+    """
 
     name: str
     precision: str
     path: Path
+    output: str
     samples: LoadedSet
     labels: NDArray[np.int64]
 
@@ -35,24 +59,32 @@ def subject(name: str, precision: str, count: int, folder: Path) -> Subject:
 
     int8 as a GPU gets it: calibrated by percentiles.
     """
-    kind, offset = KINDS[name]
-    preprocessing = REFERENCES[kind].preprocessing
+    own = NETWORKS[name]
+    count = min(count, own.samples)
+    preprocessing = REFERENCES[own.kind].preprocessing
     cache = Cache(folder)
     library = open_library(
         config.Dataset(
             kind="synthetic", name="synthetic", count=count, performance_sample_count=count
         ),
-        "image_classification",
+        own.task,
         preprocessing,
         cache,
         lambda message: None,
     )
-    model = config.Model(kind=kind, name=name, label_offset=offset, preprocessing=preprocessing)
+    model = config.Model(
+        kind=own.kind,
+        name=name,
+        task=own.task,
+        label_offset=own.offset,
+        preprocessing=preprocessing,
+    )
     stored = config.Precision(
         name="int8" if precision == "int8" else "fp32", calibration_method="percentile"
     )
     artefact = prepare(model, stored, cache, library.calibration)
     samples = library.load(np.arange(count))
-    return Subject(
-        name, precision, artefact.path, samples, np.asarray(library.truth)[:count] - offset
-    )
+    labels = np.empty(0, np.int64)
+    if own.task == "image_classification":
+        labels = np.asarray(library.truth)[:count] - own.offset
+    return Subject(name, precision, artefact.path, artefact.output.name, samples, labels)

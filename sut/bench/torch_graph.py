@@ -9,22 +9,33 @@ from typing import Any
 
 import numpy as np
 
+from sut.cupy.detector import ending
+
 
 def network(path: Path) -> Any:
-    """A torch module that computes what the ONNX file does, node by node, from its input on."""
+    """A torch module that computes what the ONNX file does, node by node, from its input on.
+
+    A detector's ends with its heads, whose answers it gives; a classifier's gives the classes.
+    """
     import onnx
     import torch
     from onnx import helper, numpy_helper
     from torch import nn
 
     graph = onnx.load(str(path)).graph
+    detector = ending(graph)
+    after = detector[1] if detector else frozenset()
+    nodes = [n for n in graph.node if n.op_type != "Constant" and not after.intersection(n.output)]
+    wanted = detector[0].sources if detector else (nodes[-1].output[0],)
     constants = {x.name: numpy_helper.to_array(x) for x in graph.initializer}
+
+    feeds = {graph.input[0].name, *(name for node in nodes for name in node.output)}
 
     class Network(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.steps: list[tuple[str, str, list[str], str]] = []
-            for number, node in enumerate(graph.node):
+            for number, node in enumerate(nodes):
                 has = {x.name: helper.get_attribute_value(x) for x in node.attribute}
                 own = [
                     torch.from_numpy(np.array(constants[x])) for x in node.input if x in constants
@@ -67,7 +78,7 @@ def network(path: Path) -> Any:
                         module = nn.Linear(own[0].shape[1], own[0].shape[0])
                         module.weight.data, module.bias.data = own
                 self.add_module(f"m{number}", module)
-                sources = [x for x in node.input if x not in constants]
+                sources = [x for x in node.input if x in feeds]
                 self.steps.append((node.op_type, f"m{number}", sources, node.output[0]))
 
         def forward(self, x: Any) -> Any:
@@ -79,7 +90,7 @@ def network(path: Path) -> Any:
                     made[name] = made[sources[0]].argmax(1)
                 else:
                     made[name] = getattr(self, module)(made[sources[0]])
-            return made[graph.node[-1].output[0]]
+            return [made[name] for name in wanted]
 
     torch.backends.cudnn.benchmark = True
     return Network().eval().half().cuda().to(memory_format=torch.channels_last)

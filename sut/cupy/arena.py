@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sut.cupy.graph import Average, Convolution, Dense, Network
-from sut.cupy.steps import number_of
+from sut.cupy.detector import Detections
+from sut.cupy.graph import Average, Convolution, Dense, Layer, Network
+from sut.cupy.steps import number_of, stored_channels
 
-BYTES = {"fp16": 2, "int8": 1}
+BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,13 @@ def bytes_of(network: Network) -> dict[str, int]:
     """Bytes of every layer's result for one image."""
     sizes = {}
     for layer in network.layers:
-        channels, height, sides = network.shapes[layer.name]
+        _, height, sides = network.shapes[layer.name]
+        channels = stored_channels(network, layer.name)
         match layer:
+            case Detections():
+                sizes[layer.name] = sum(layer.workspace.values())
             case Dense():
-                sizes[layer.name] = 4 * (-(-channels // 8) * 8)
+                sizes[layer.name] = 4 * channels
             case Average():
                 sizes[layer.name] = 2 * channels
             case _:
@@ -63,8 +67,10 @@ def arena_of(network: Network) -> Arena:
     return Arena(slot_of, tuple(-(-size // 256) * 256 for size in slots))
 
 
-def _read(layer: object) -> list[str]:
-    names = [layer.source]  # type: ignore[attr-defined]
+def _read(layer: Layer) -> list[str]:
+    if isinstance(layer, Detections):
+        return list(layer.sources)
+    names = [layer.source]
     if isinstance(layer, Convolution) and layer.residual:
         names.append(layer.residual)
     return names

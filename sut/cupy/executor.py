@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from sut.cupy.arena import arena_of
 from sut.cupy.convolution import Problem
-from sut.cupy.graph import Convolution, Dense, Network
+from sut.cupy.detection import DetectionKernels
+from sut.cupy.detector import Detections
+from sut.cupy.graph import Convolution, Network
 from sut.cupy.kernels import Kernels
 from sut.cupy.plans import Chosen, PlanBook, choose
-from sut.cupy.steps import Step, number_of, problem_of, steps_of
+from sut.cupy.steps import Step, number_of, problem_of, steps_of, stored_channels
+from sut.device import pinned
 
 
 class Resident:
@@ -23,6 +26,8 @@ class Resident:
         self.cp, self.cudnn, self.network, self.book = cp, cudnn, network, book
         self.steps = steps_of(network)
         self.kernels = Kernels(cp, network, self.steps)
+        last = network.detections
+        self.detect = None if last is None else DetectionKernels(cp, network, last)
         self.arrays = [
             {name: cp.asarray(array) for name, array in step.arrays.items()} for step in self.steps
         ]
@@ -75,7 +80,12 @@ class Executor:
         slots = [cp.empty(size * most, cp.uint8) for size in arena.sizes]
         self._tensors = {name: slots[slot] for name, slot in arena.slot_of.items()}
         self.rows = pinned(cp, (most,), np.int32)
-        self._answers = pinned(cp, (most,), np.int64)
+        last = resident.network.detections
+        self._answers = (
+            pinned(cp, (most,), np.int64)
+            if last is None
+            else pinned(cp, (most, last.most, 7), np.float32)
+        )
         self.rows[:] = 0
         self._graphs: dict[int, Any] = {}
         with self.stream:
@@ -101,8 +111,10 @@ class Executor:
         size = next(size for size in self._sizes if size >= count)
         self._graphs[size].launch(self.stream)
 
-    def answers(self, count: int) -> NDArray[np.int64]:
-        """Wait for what was launched; its first ``count`` answers: int64[count]."""
+    def answers(self, count: int) -> NDArray[Any]:
+        """Wait for what was launched; its first ``count`` answers: int64[count], or a detector's
+        rows, float32 [count, most, 7], without the number of the image.
+        """
         self.stream.synchronize()
         return self._answers[:count].copy()
 
@@ -111,8 +123,10 @@ class Executor:
         for step, arrays in zip(self._resident.steps, self._resident.arrays, strict=True):
             self.step(step, arrays, batch, samples)
         kernels, network = self._resident.kernels, self._resident.network
+        if network.detections is not None:
+            return
         count = network.shapes[network.response][0]
-        pitch = -(-count // 8) * 8
+        pitch = stored_channels(network, network.response)
         logits = self._tensors[network.response].data.ptr
         kernels.arg_max(logits, self._answers.ctypes.data, batch, count, pitch)
 
@@ -123,11 +137,10 @@ class Executor:
         """
         network = self._resident.network
         layer = next(x for x in network.layers if x.name == name)
-        channels, height, width = network.shapes[name]
+        _, height, width = network.shapes[name]
+        channels = stored_channels(network, name)
         whole = {"Dense": np.float32, "Average": np.float16}.get(type(layer).__name__)
-        if isinstance(layer, Dense):
-            channels = -(-channels // 8) * 8
-        stored = np.int8 if number_of(network, name) == "int8" else np.float16
+        stored = {"int8": np.int8, "fp16": np.float16, "fp32": np.float32}[number_of(network, name)]
         dtype = np.dtype(whole or stored)
         count = batch * channels * height * width
         flat = self._tensors[name][: count * dtype.itemsize].get(stream=self.stream).view(dtype)
@@ -135,11 +148,13 @@ class Executor:
         return np.ascontiguousarray(nhwc.transpose(0, 3, 1, 2))[:, : network.shapes[name][0]]
 
     def each_layer(self, batch: int, samples: Any) -> Any:
-        """Run layer by layer; yields each one with what it made."""
+        """Run layer by layer; yields each one with what it made, all but detections."""
         with self.stream:
             for step, arrays in zip(self._resident.steps, self._resident.arrays, strict=True):
                 self.step(step, arrays, batch, samples)
                 self.stream.synchronize()
+                if isinstance(step.layer, Detections):
+                    return
                 yield step.layer, self.tensor(step.layer.name, batch)
 
     def step(self, step: Step, arrays: dict[str, Any], batch: int, samples: Any) -> None:
@@ -150,6 +165,9 @@ class Executor:
             pointers |= {"samples": samples.data.ptr, "rows": self.rows.ctypes.data}
             self._resident.kernels.stem(step, pointers, batch)
             return
+        if isinstance(layer, Detections):
+            self._detect(layer, pointers, batch)
+            return
         pointers["x"] = self._tensors[layer.source].data.ptr
         if step.kind in ("convolution", "dense"):
             if isinstance(layer, Convolution) and layer.residual:
@@ -159,14 +177,16 @@ class Executor:
         else:
             getattr(self._resident.kernels, step.kind)(step, pointers, batch)
 
+    def _detect(self, layer: Detections, pointers: dict[str, int], batch: int) -> None:
+        place = pointers["y"]
+        for name, size in layer.workspace.items():
+            pointers[name] = place
+            place += size * batch
+        pointers |= {name: self._tensors[name].data.ptr for name in layer.sources}
+        assert self._resident.detect is not None
+        self._resident.detect({**pointers, "rows": self._answers.ctypes.data}, batch)
+
 
 def tuned_sizes(sizes: Sequence[int]) -> list[int]:
     """The batch sizes whose plans are timed one by one: powers of two and the largest."""
     return [size for size in sizes if size & (size - 1) == 0 or size == max(sizes)]
-
-
-def pinned(cp: Any, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """An array in memory that the device can reach by itself."""
-    count = int(np.prod(shape))
-    memory = cp.cuda.alloc_pinned_memory(count * np.dtype(dtype).itemsize)
-    return np.frombuffer(memory, dtype, count).reshape(shape)

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sut.cupy.detector import Detections, ending
+
 Floats = NDArray[np.float32]
 Pads = tuple[int, int, int, int]
 
@@ -68,7 +70,7 @@ class Dense:
     bias: Floats
 
 
-Layer = Convolution | MaxPool | Average | Dense
+Layer = Convolution | MaxPool | Average | Dense | Detections
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,9 @@ class Network:
     """Layers in the order they run, each named by the tensor that it makes.
 
     ``image``: channels, height and width of the input. ``response``: the layer whose largest
-    value's place answers a sample. ``ranges``: the largest absolute value of the tensors of a
-    quantised network, none for one in floating point. ``shapes``: channels, height and width.
+    value's place answers a sample, or the detections. ``ranges``: the largest absolute value of
+    the tensors of a quantised network, none for one in floating point. ``shapes``: channels,
+    height and width.
     """
 
     input: str
@@ -88,6 +91,16 @@ class Network:
     shapes: Mapping[str, tuple[int, int, int]]
 
     @property
+    def detections(self) -> Detections | None:
+        """The last layer of a detector."""
+        last = self.layers[-1]
+        return last if isinstance(last, Detections) else None
+
+    def is_head(self, name: str) -> bool:
+        """Whether detections are made of the tensor, which stays in single precision."""
+        return self.detections is not None and name in self.detections.sources
+
+    @property
     def parameter_count(self) -> int:
         """Weights and biases after folding."""
         own = [x for x in self.layers if isinstance(x, Convolution | Dense)]
@@ -95,7 +108,8 @@ class Network:
 
 
 def read(path: Path, output: str) -> Network:
-    """The network in the ONNX file ``path`` whose output ``output`` (int64 [n]) is the answer.
+    """The network in the ONNX file ``path`` whose output ``output`` is the answer: int64 [n], or
+    float32 [n, most, 7] of a detector.
 
     Raises RuntimeError, with its name, for the first node that the device has no layer for.
     """
@@ -120,16 +134,21 @@ class _Reader:
         from onnx import numpy_helper
 
         self._constants = {x.name: numpy_helper.to_array(x) for x in graph.initializer}
-        self._input, self._image = _image(graph, self._constants)
+        detector = ending(graph)
+        self._detections = detector[0] if detector else None
+        self._after = detector[1] if detector else frozenset()
+        self._input, self._image = _image(graph, self._constants, 2 if detector else 1)
         self._layers: dict[str, Layer] = {}
         self._ranges: dict[str, tuple[float, float]] = {}
         self._best: dict[str, str] = {}
         self._passed = {n.output[0]: n.input[0] for n in graph.node if n.op_type in PASSING}
-        working = [n for n in graph.node if n.op_type not in PASSING]
+        working = [n for n in graph.node if n.op_type not in PASSING and not self._ends(n)]
         self._uses = Counter(self._root(name) for node in working for name in node.input)
 
     def add(self, node: Any) -> None:
         """Make ``node`` a layer of its own or a part of one before it."""
+        if self._ends(node):
+            return
         own = getattr(self, f"_on_{node.op_type.lower()}", None)
         if own is None or not own(node, _attributes(node)):
             raise RuntimeError(
@@ -139,6 +158,11 @@ class _Reader:
 
     def network(self, output: str) -> Network:
         """What has been read."""
+        if self._detections is not None:
+            self._append(self._detections)
+            if self._ranges:
+                raise RuntimeError("sut=cupy runs detectors in half precision: set precision=fp16.")
+            self._best[self._detections.name] = self._detections.name
         if output not in self._best:
             raise RuntimeError(
                 f"sut=cupy answers with the best class: the output {output} is no ArgMax. Set "
@@ -152,6 +176,10 @@ class _Reader:
             if isinstance(layer, MaxPool) and (own := ranges.get(layer.name)):
                 ranges[layer.name] = ranges.setdefault(layer.source, own)
         return Network(self._input, self._image, layers, best, ranges, shapes)
+
+    def _ends(self, node: Any) -> bool:
+        """Whether it is part of the detections."""
+        return bool(self._after.intersection(node.output))
 
     def _root(self, name: str) -> str:
         while name in self._passed:
@@ -327,6 +355,8 @@ def shapes_of(
                 shapes[layer.name] = (channels, 1, 1)
             case Dense():
                 shapes[layer.name] = (len(layer.weights), 1, 1)
+            case Detections():
+                shapes[layer.name] = (7, layer.most, 1)
     return shapes
 
 
@@ -356,13 +386,13 @@ def _attributes(node: Any) -> dict[str, Any]:
     return {k: v.decode() if isinstance(v, bytes) else v for k, v in found.items()}
 
 
-def _image(graph: Any, constants: Mapping[str, Any]) -> tuple[str, tuple[int, int, int]]:
-    """Name of the one input, and its channels, height and width."""
+def _image(graph: Any, constants: Mapping[str, Any], most: int) -> tuple[str, tuple[int, int, int]]:
+    """Name of the first of up to ``most`` inputs, and its channels, height and width."""
     inputs = [x for x in graph.input if x.name not in constants]
     dims = [d.dim_value for d in inputs[0].type.tensor_type.shape.dim]
-    if len(inputs) != 1 or len(dims) != 4 or dims[1] != 3 or not all(dims[1:]):
+    if len(inputs) > most or len(dims) != 4 or dims[1] != 3 or not all(dims[1:]):
         raise RuntimeError(
-            "sut=cupy runs classifiers: one input, images [batch, 3, height, width]. This network "
+            "sut=cupy runs networks over images [batch, 3, height, width]. This network "
             f"has {', '.join(x.name for x in inputs)}, the first {dims}. Use sut=onnxruntime."
         )
     return inputs[0].name, (dims[1], dims[2], dims[3])

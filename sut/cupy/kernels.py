@@ -101,7 +101,7 @@ class Kernels:
     def _name(self, step: Step) -> str:
         """The kernel for a step, empty for one that cuDNN runs."""
         layer = step.layer
-        made = TYPES[number_of(self._network, layer.name)]
+        made = TYPES.get(number_of(self._network, layer.name), "")
         match step.kind, layer:
             case "stem", Convolution():
                 outputs, _, kernel, _ = layer.weights.shape

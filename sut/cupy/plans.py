@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from loadgen.files import atomically
 from sut.cupy.convolution import CANDIDATES, Plans, Problem
 
 REPEATS = 10
@@ -43,10 +43,9 @@ class PlanBook:
         if self._path is None:
             return
         with self._lock, contextlib.suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-            temporary.write_text(json.dumps(self._names, indent=0, sort_keys=True))
-            temporary.replace(self._path)
+            text = json.dumps(self._names, indent=0, sort_keys=True)
+            with atomically(self._path) as file:
+                file.write(text.encode())
 
 
 class Chosen:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sut.cupy.convolution import Problem
+from sut.cupy.detector import Detections
 from sut.cupy.graph import Average, Convolution, Dense, Layer, Network
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -21,7 +22,7 @@ CHANNELS = 4
 """Channels that an image is stored with."""
 HALVES = 16
 """Half-precision numbers that a tensor core takes of a row at a time: four pixels of an image."""
-ALIGNED = {"fp16": 8, "int8": 16}
+ALIGNED = {"fp32": 8, "fp16": 8, "int8": 16}
 """Channels come in multiples of so many."""
 
 
@@ -29,8 +30,9 @@ ALIGNED = {"fp16": 8, "int8": 16}
 class Step:
     """A layer with its ``arrays`` as the device wants them.
 
-    ``kind``: stem, convolution, depthwise, max_pool, average or dense. ``factor``: of an average.
-    ``low``, ``high``: limits in the numbers of the result, None where nothing is clipped.
+    ``kind``: stem, convolution, depthwise, max_pool, average, dense or detections. ``factor``: of
+    an average. ``low``, ``high``: limits in the numbers of the result, None where nothing is
+    clipped.
     """
 
     kind: str
@@ -44,9 +46,11 @@ class Step:
 def number_of(network: Network, name: str) -> str:
     """The kind of numbers that a layer's result is stored in.
 
-    int8 if the network is quantised there; a result without a range that only an average reads
-    stays in fp16. Raises RuntimeError for one that a layer in 8 bits needs.
+    fp32 for a head, int8 if the network is quantised there; a result without a range that only an
+    average reads stays in fp16. Raises RuntimeError for one that a layer in 8 bits needs.
     """
+    if network.is_head(name):
+        return "fp32"
     if not network.ranges:
         return "fp16"
     if network.ranges.get(name):
@@ -61,6 +65,13 @@ def number_of(network: Network, name: str) -> str:
     return "fp16"
 
 
+def stored_channels(network: Network, name: str) -> int:
+    """Channels that a tensor is stored with: results in single precision are filled up."""
+    channels = network.shapes[name][0]
+    whole = network.is_head(name) or (name == network.response and network.detections is None)
+    return -(-channels // 8) * 8 if whole else channels
+
+
 def steps_of(network: Network) -> tuple[Step, ...]:
     """The steps of ``network``; RuntimeError for a layer that the device's kernels do not fit."""
     first = network.layers[0]
@@ -73,15 +84,19 @@ def factor_of(network: Network, name: str) -> float:
 
 
 def _step(network: Network, layer: Layer, first: bool) -> Step:
+    arrays: Arrays
     match layer:
         case Dense():
             return Step("dense", layer, _dense(layer))
+        case Detections():
+            arrays = {"anchors": layer.anchors, "categories": layer.categories}
+            return Step("detections", layer, arrays)
         case Average():
             return Step("average", layer, {}, factor=1 / factor_of(network, layer.source))
         case Convolution():
             number = number_of(network, layer.name)
             channels, aligned = len(layer.weights), ALIGNED[number]
-            if channels % aligned:
+            if channels % aligned and not network.is_head(layer.name):
                 raise RuntimeError(
                     f"sut=cupy: layer {layer.name} has {channels} channels; in {number} they must "
                     f"be a multiple of {aligned}."
@@ -94,9 +109,11 @@ def _step(network: Network, layer: Layer, first: bool) -> Step:
                 share = factor / factor_of(network, layer.source)
                 return Step("depthwise", layer, _depthwise(layer, share, factor), low, high)
             if not network.ranges:
-                arrays: Arrays = {
-                    "w": _channels_last(layer.weights).astype(np.float16),
-                    "bias": layer.bias,
+                more = stored_channels(network, layer.name) - channels
+                weights = np.pad(layer.weights, ((0, more), *3 * ((0, 0),)))
+                arrays = {
+                    "w": _channels_last(weights).astype(np.float16),
+                    "bias": np.pad(layer.bias, (0, more)),
                 }
             else:
                 added = layer.residual
@@ -205,10 +222,9 @@ def problem_of(step: Step, network: Network, batch: int) -> Problem:
         image = (batch, source[0], 1, 1)
         return Problem(image, filters, 1, (0,) * 4, "fp16", "fp32", False, None, None)
     assert isinstance(layer, Convolution)
-    outputs, _, *kernel = layer.weights.shape
     return Problem(
         (batch, *source),
-        (outputs, kernel[0], kernel[1]),
+        (len(step.arrays["bias"]), *layer.weights.shape[2:]),
         layer.stride,
         layer.pads,
         number_of(network, layer.source),

@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 
 from loadgen import Batch, LoadedSet, Queries
 from sut.cupy.arena import arena_of
-from sut.cupy.executor import Executor, Resident, pinned
+from sut.cupy.executor import Executor, Resident
 from sut.cupy.graph import read
 from sut.cupy.images import AT_ONCE, image_bytes, stored, upload
-from sut.cupy.memory import check
 from sut.cupy.needs import modules
 from sut.cupy.plans import PlanBook
-
-FILLED = 64
-"""From this batch size on it is worth leaving queries to the next batch to have no empty places."""
+from sut.device import FILLED, batch_sizes, pinned
+from sut.memory import check
 
 Indices = NDArray[np.int32] | NDArray[np.int64]
 
 
 class CupySut:
-    """Run an image classifier's ONNX file on NVIDIA GPUs, in fp16, or int8 if it is quantised.
+    """Run an image classifier's ONNX file on NVIDIA GPUs, in fp16, or int8 if it is quantised; an
+    SSD's in fp16.
 
-    ``output``: the network's output that is the response, the arg max of its last layer.
+    ``output``: the network's output that is the response, the arg max of its last layer, or the
+    rows of a detector.
     ``devices``: GPUs by number; each has ``streams`` workers: while one's batch runs, the others
     fetch theirs and answer. Two reach the highest throughput, one the shortest latency.
     ``max_batch``, ``max_wait_us``: dynamic batching, as for ONNX Runtime. Batches run in the next
@@ -91,6 +91,9 @@ class CupySut:
         self._samples, self._host = None, None
         self._images.clear()
         self._staging.clear()
+        for device in self.devices:
+            with self._cp.cuda.Device(device):
+                self._cp.get_default_memory_pool().free_all_blocks()
 
     def serve(self, queries: Queries, worker: int) -> None:
         """Take a batch, run it on the worker's stream and answer, until the run is over.
@@ -98,12 +101,12 @@ class CupySut:
         Where more is due when a batch ends, the next one is started before the answers are given;
         but not beside other workers, who could be quicker and leave it waiting.
         """
-        samples, executor = self._samples, self._executors[worker]
+        samples = self._samples
         assert samples is not None, "load comes before serve"
         self._cp.cuda.Device(self._device(worker)).use()
         running = None
         while running or (running := self._next(queries, worker, samples)):
-            answers = executor.answers(len(running))
+            answers = self._answers(worker, samples, running.indices)
             ended, running = running, None
             if self.workers == 1 and queries.due():
                 running = self._next(queries, worker, samples)
@@ -135,10 +138,17 @@ class CupySut:
             times.append(time.perf_counter() - began)
         return float(np.median(times[1:]))
 
-    def _infer(self, worker: int, samples: LoadedSet, indices: Indices) -> NDArray[np.int64]:
-        """The responses to ``indices``: int64 [n]."""
+    def _infer(self, worker: int, samples: LoadedSet, indices: Indices) -> NDArray[Any]:
+        """The responses to ``indices``: int64 [n], or float32 [n, most, 7]."""
         self._start(worker, samples, indices)
-        return self._executors[worker].answers(len(indices))
+        return self._answers(worker, samples, indices)
+
+    def _answers(self, worker: int, samples: LoadedSet, indices: Indices) -> NDArray[Any]:
+        """The responses to what was started, with the images' own numbers in detections."""
+        answers = self._executors[worker].answers(len(indices))
+        if answers.ndim == 3:
+            answers[:, :, 0] = samples.inputs[1][samples.rows(indices)][:, None]
+        return answers
 
     def _start(self, worker: int, samples: LoadedSet, indices: Indices) -> None:
         executor, count = self._executors[worker], len(indices)
@@ -194,12 +204,3 @@ class CupySut:
             executor.rows[:] = np.arange(self._sizes[-1])
             with cp.cuda.Device(self._device(worker)):
                 self._staging.append(cp.zeros((self._sizes[-1], *shape), cp.float16))
-
-
-def batch_sizes(most: int) -> tuple[int, ...]:
-    """The batch sizes that get a graph: 1, powers of two from 8 on, what lies half-way between
-    them from 64 on, and ``most``. Below 8 the time hardly depends on the size.
-    """
-    powers = [1 << i for i in range(3, most.bit_length())]
-    sizes = {1, *powers, *(3 * size // 2 for size in powers if size >= FILLED)}
-    return (*sorted(size for size in sizes if size < most), most)

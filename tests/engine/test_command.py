@@ -370,13 +370,6 @@ def test_a_checkout_that_is_not_compiled_runs_the_installed_package(tmp_path):
     assert "scenario=ofline is not a choice" in ended.stderr
 
 
-def test_a_system_refuses_a_precision_that_it_does_not_compute_in(engine):
-    ended = engine("sut=cupy", "precision=fp32")
-    assert ended.code == 3
-    assert "use precision=fp16 or precision=int8" in ended.err
-    assert "fp32 or precision=int8" in engine("precision=fp16").err
-
-
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
 def test_without_cupy_the_gpus_system_says_what_to_install(engine):
     ended = engine("sut=cupy", "precision=fp16")

@@ -8,16 +8,40 @@ import pytest
 from onnx import TensorProto, helper
 
 from loadgen import LoadedSet, Mode, judge, run
-from sut.network import Lane
+from sut.network import Lane, NetworkSut
+from sut.onnxruntime import fixed_batch, session
+from sut.onnxruntime_cuda import bound
 
 SYSTEMS = {"onnxruntime": "OnnxRuntimeSut", "openvino": "OpenVinoSut"}
 
 
-@pytest.fixture(params=SYSTEMS)
+@pytest.fixture(autouse=True)
+def briefly(monkeypatch):
+    """Warm-up by single runs only: no time is measured here."""
+    monkeypatch.setattr("sut.network.WARM_UP_S", 0.0)
+
+
+@pytest.fixture(params=[*SYSTEMS, "bound"])
 def system(request):
     """The class of each system whose runtime is installed."""
+    if request.param == "bound":
+        return _bound
     pytest.importorskip(request.param)
     return getattr(importlib.import_module(f"sut.{request.param}"), SYSTEMS[request.param])
+
+
+def _bound(model, output, *, workers=1, max_batch=1, threads=1):
+    """The GPU's way of binding inputs, on the processor: only the kind of memory differs."""
+    own = [session(model, threads, "all", ["CPUExecutionProvider"]) for _ in range(workers)]
+    return NetworkSut(
+        [bound(each, output, "cpu", 0) for each in own],
+        fixed_batch(own[0]),
+        name="bound",
+        threads=threads,
+        max_batch=max_batch,
+        max_wait_us=0.0,
+        sizes=(1, 2, 16),
+    )
 
 
 @pytest.mark.parametrize("batch", ["n", 1, 4])
@@ -108,3 +132,18 @@ def test_one_sample_is_not_copied(lane, library):
     samples = library.load(np.array([5, 3]))
     assert lane.answer(samples, np.array([3])).tolist() == [3]
     assert np.shares_memory(given[0][0], samples.inputs[0])
+
+
+def test_batches_are_filled_up_to_the_sizes_that_are_prepared(library):
+    sizes = []
+
+    def infer(inputs):
+        sizes.append(len(inputs[0]))
+        return inputs[0][:, 0].copy()
+
+    lane, samples = Lane(infer, (1, 4, 8)), library.load(np.arange(20))
+    for count in (1, 2, 8, 19):
+        assert lane.answer(samples, np.arange(count)).tolist() == list(range(count))
+    assert sizes == [1, 4, 8, 8, 8, 4]
+    assert [lane.sizes_to(most) for most in (1, 4, 5)] == [(1,), (4, 1), (8, 4, 1)]
+    assert Lane(infer, (4,)).sizes_to(3) == (4,)

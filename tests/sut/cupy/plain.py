@@ -2,15 +2,18 @@
 
 import numpy as np
 
+from sut.cupy.detector import Detections
 from sut.cupy.graph import Average, Convolution, Dense
 
 
 def outputs(network, images):
-    """Every tensor of ``network`` for ``images``, by name."""
+    """Every tensor of ``network`` for ``images``, by name, all but detections."""
     made = {network.input: images}
     for layer in network.layers:
         x = made[layer.source]
         match layer:
+            case Detections():
+                pass  # made by kernels
             case Convolution():
                 y = convolution(x, layer) + layer.bias[:, None, None]
                 if layer.residual:

@@ -5,7 +5,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from engine.models import ssd_mobilenet_v1, ssd_resnet34, weights
 from sut.bench.layers import reference
+from sut.cupy.detector import level_firsts
 from sut.cupy.graph import Convolution, read
 
 from . import plain
@@ -70,3 +72,32 @@ def test_a_file_that_is_no_network_is_refused(tmp_path):
     path.write_bytes(b"not a network")
     with pytest.raises(RuntimeError, match=r"broken\.onnx cannot be read"):
         read(path, "classes")
+
+
+@pytest.mark.parametrize(
+    ("made", "layers", "levels", "softmax"),
+    [
+        (lambda: ssd_mobilenet_v1.network("mobilenet", 0.25, 128), 48, 6, False),
+        (lambda: ssd_resnet34.network("resnet", 0.125, 448), 53, 6, True),
+    ],
+)
+def test_the_reference_detectors_are_read_to_their_end(made, layers, levels, softmax, tmp_path):
+    network = made()
+    onnx.save(network.model(weights.seeded(network, 0)), str(tmp_path / "detector.onnx"))
+    found = read(tmp_path / "detector.onnx", "detections")
+    last = found.detections
+    assert len(found.layers) == layers
+    assert (len(last.classes), len(last.boxes), last.softmax) == (levels, levels, softmax)
+    assert level_firsts(last, found.shapes)[-1] == last.anchors.shape[1]
+    assert found.shapes["detections"] == (7, 100, 1)
+
+
+def test_a_detector_that_does_something_else_is_refused_with_its_node(tmp_path):
+    network = ssd_mobilenet_v1.network("mobilenet", 0.25, 128)
+    model = network.model(weights.seeded(network, 0))
+    clip = next(n for n in model.graph.node if n.output[0] == "corners.inside")
+    clip.op_type = "Relu"
+    del clip.input[1:]
+    onnx.save(model, str(tmp_path / "detector.onnx"))
+    with pytest.raises(RuntimeError, match=r"node corners.by_box \(Transpose\) does not"):
+        read(tmp_path / "detector.onnx", "detections")

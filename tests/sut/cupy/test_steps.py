@@ -12,10 +12,10 @@ from sut.cupy.convolution import Plans, Problem
 from sut.cupy.executor import tuned_sizes
 from sut.cupy.graph import read
 from sut.cupy.images import stored
-from sut.cupy.memory import check
 from sut.cupy.plans import PlanBook
 from sut.cupy.steps import number_of, problem_of, steps_of, stored_image
-from sut.cupy.sut import batch_sizes
+from sut.device import batch_sizes
+from sut.memory import check
 
 from . import plain
 

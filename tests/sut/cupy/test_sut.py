@@ -4,14 +4,18 @@ import importlib.util
 import sys
 import time
 import types
+from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 
+from engine.models import weights
 from loadgen import Ending, LoadedSet, Mode, Scenario, Settings, run
+from sut.bench.peers import alike
 from sut.cupy import CupySut
 from sut.cupy.needs import modules
-from sut.cupy.sut import batch_sizes
+from sut.device import batch_sizes
 
 HAS = all(importlib.util.find_spec(name) for name in ("cupy", "cudnn"))
 
@@ -134,3 +138,63 @@ def test_every_layer_and_answer_is_onnx_runtimes(name, start_from_device, networ
         found = differences(sut._executors[0], sut._network, networks[name], images, sut._images[0])
         assert max(error for _, _, error, _ in found) < 2e-2
     sut.unload()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not HAS, reason="no CuPy or cuDNN frontend")
+def test_a_detector_answers_as_onnx_runtime_does(tmp_path):
+    from engine.models import ssd_mobilenet_v1
+    from sut.onnxruntime import session
+
+    network = ssd_mobilenet_v1.network("detector", 0.5, 128)
+    values = weights.seeded(network, 0)
+    draw = np.random.default_rng(3)
+    for name in values:
+        if name.startswith("heads."):
+            values[name] = 0.1 * draw.standard_normal(values[name].shape).astype(np.float32)
+    path = tmp_path / "detector.onnx"
+    onnx.save(network.model(values), str(path))
+    images = draw.standard_normal((8, 3, 128, 128)).astype(np.float32)
+    numbers = np.arange(8, dtype=np.float32) + 30
+    sut = CupySut(path, "detections", max_batch=8)
+    samples = LoadedSet(np.arange(8), (images, numbers))
+    sut.load(samples)
+    found = sut._infer(0, samples, np.arange(8))
+    own = session(path, 4, "all", ["CPUExecutionProvider"])
+    wanted = own.run(["detections"], {"input": images, "image": numbers})[0]
+    assert (wanted[:, :, 5] > 0).any()
+    assert np.array_equal(found[:, :, 0], wanted[:, :, 0])
+    assert alike(found, wanted) > 0.9
+    assert abs(found[:, 0, 5] - wanted[:, 0, 5]).max() < 0.02
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not HAS, reason="no CuPy or cuDNN frontend")
+@pytest.mark.parametrize("start_from_device", [True, False])
+def test_no_memory_grows_over_100_runs(start_from_device, networks, images):
+    import cupy
+    import psutil
+
+    sut = CupySut(networks["resnet"], "classes", max_batch=8, start_from_device=start_from_device)
+    library = SimpleNamespace(
+        name="images",
+        total_count=8,
+        performance_count=8,
+        load=lambda indices: LoadedSet(indices, (images[indices],)),
+        unload=lambda indices: None,
+    )
+    settings = Settings(
+        scenario=Scenario.OFFLINE,
+        target_qps=1.0,
+        min_query_count=1,
+        min_sample_count=200,
+        min_duration_ms=0,
+    )
+    taken = []
+    for _ in range(100):
+        assert run(settings, library, sut).ending is Ending.COMPLETE
+        free = cupy.cuda.Device(0).mem_info[0]
+        taken.append((psutil.Process().memory_info().rss, -free))
+    host, device = (np.array(column) for column in zip(*taken, strict=True))
+    assert host[90:].min() - host[10:20].min() < 32 << 20
+    assert device[90:].min() - device[10:20].min() < 32 << 20

@@ -17,6 +17,7 @@ def check(device: int, free_bytes: int, parts: Mapping[str, int]) -> None:
     raise RuntimeError(
         f"Device {device} has {free_bytes / 2**30:.2f} GiB free, and the run needs "
         f"{needed / 2**30:.2f} GiB ({sizes}) besides {RESERVE_BYTES / 2**30:.2f} GiB of reserve. "
-        "Set a smaller sut.max_batch, fewer sut.streams or dataset.performance_sample_count, or "
-        "sut.start_from_device=false, which leaves the samples in the host's memory."
+        "Set a smaller sut.max_batch, fewer sut.streams or sut.workers, a smaller "
+        "dataset.performance_sample_count, or sut.start_from_device=false, which leaves the "
+        "samples in the host's memory."
     )

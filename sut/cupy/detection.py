@@ -1,0 +1,57 @@
+"""The kernels of ``detection.cu``: from the heads of a detector to its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from sut.cupy.detector import Detections, level_firsts
+from sut.cupy.graph import Network
+from sut.cupy.steps import stored_channels
+
+THREADS = 256
+NAMES = ("predict", "suppress", "rank")
+
+
+class DetectionKernels:
+    """Compiled on first use, for the device in use then; ``cp``: CuPy."""
+
+    def __init__(self, cp: Any, network: Network, layer: Detections) -> None:
+        self._network, self._layer = network, layer
+        source = resources.files("sut.cupy").joinpath("detection.cu").read_text()
+        module = cp.RawModule(code=source, options=("--std=c++17",))
+        self._functions = {name: module.get_function(name) for name in NAMES}
+
+    def __call__(self, pointers: Mapping[str, int], batch: int) -> None:
+        """Enqueue them. ``pointers``: addresses of the heads by their names, of ``anchors`` and
+        ``categories``, of the arrays in ``Detections.workspace``, and of ``rows``.
+        """
+        for name, grid, threads, arguments in launches(self._network, self._layer, batch):
+            passed = [np.uint64(pointers[x]) if isinstance(x, str) else x for x in arguments]
+            self._functions[name](grid, (threads,), tuple(passed))
+
+
+def launches(network: Network, layer: Detections, batch: int) -> list[Any]:
+    """Kernel, grid, threads of a block and arguments of each launch, arrays by their names."""
+    labels, boxes = len(layer.categories), layer.anchors.shape[1]
+    firsts = level_firsts(layer, network.shapes)
+    made: list[Any] = []
+    for classes, offsets, first in zip(layer.classes, layer.boxes, firsts, strict=False):
+        channels, height, width = network.shapes[offsets]
+        pixels, here = height * width, channels // 4
+        pitches = stored_channels(network, classes), stored_channels(network, offsets)
+        sizes = (batch, pixels, here, *pitches, labels, boxes, first, int(layer.softmax))
+        arrays = (classes, offsets, "anchors", "scores", "corners")
+        units = np.float32(layer.centre_scale), np.float32(layer.size_scale)
+        grid = (-(-batch * pixels * here // THREADS),)
+        made.append(("predict", grid, THREADS, (*arrays, *map(np.int32, sizes), *units)))
+    arrays = ("scores", "corners", "candidates", "kept_scores", "kept_places")
+    limits = np.float32(layer.threshold), np.float32(layer.overlap)
+    counts = tuple(map(np.int32, (labels, boxes, layer.most)))
+    made.append(("suppress", (labels, batch), THREADS, (*arrays, *counts, *limits)))
+    arrays = ("kept_scores", "kept_places", "corners", "categories", "rows")
+    made.append(("rank", (batch,), 32, (*arrays, *counts)))
+    return made

@@ -1,0 +1,67 @@
+"""The bench of a GPU's systems, as far as a processor goes."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sut.bench import peers
+from sut.bench.networks import NETWORKS, Subject
+from sut.onnxruntime import OnnxRuntimeSut
+
+ASKED = SimpleNamespace(batches=[1, 4], seconds=0.05, without=["check"], cache=None)
+
+
+def test_every_network_has_a_system_to_be_measured_on():
+    assert len(NETWORKS) == 5
+    for name in NETWORKS:
+        assert {"onnxruntime"} <= {system for system, _ in peers.cases(name)}
+    assert ("cupy", "fp16") in peers.cases("ssd_resnet34")
+    assert peers.cases("gnmt") == [("onnxruntime", "fp32")]
+
+
+def test_each_system_has_its_line_and_one_that_is_missing_says_why(network, library, monkeypatch):
+    samples, lines = library.load(np.arange(64)), []
+
+    def make(system, given, batch, cache):
+        if system == "tensorrt":
+            raise RuntimeError("sut=tensorrt needs TensorRT\nand more")
+        return OnnxRuntimeSut(given.path, given.output, max_batch=batch)
+
+    monkeypatch.setattr(peers, "make", make)
+    monkeypatch.setattr("sut.network.WARM_UP_S", 0.0)
+
+    def subjects(precision):
+        return Subject("resnet50", precision, network(), "y", samples, np.empty(0, np.int64))
+
+    chosen = [("onnxruntime", "fp32"), ("tensorrt", "int8")]
+    peers.compare("resnet50", subjects, chosen, ASKED, lambda **line: lines.append(line))
+    ours, missing = lines
+    assert ours["system"] == "onnxruntime fp32"
+    assert (ours["batch"], ours["scenario"]) == (4, "offline")
+    assert ours["samples_per_s"] > 100
+    assert missing["skipped"] == "sut=tensorrt needs TensorRT"
+
+
+def test_an_offline_run_that_fails_is_no_figure(network, library):
+    class Broken(OnnxRuntimeSut):
+        def serve(self, queries, worker):
+            raise ValueError("the device is gone")
+
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        peers.offline(Broken(network(), "y"), library.load(np.arange(8)), 0.01)
+
+
+def test_detections_are_alike_where_box_and_category_are():
+    row = [0, 0.1, 0.1, 0.5, 0.5, 0.9, 3]
+    moved = [0, 0.12, 0.1, 0.5, 0.5, 0.8, 3]
+    away = [0, 0.6, 0.6, 0.9, 0.9, 0.9, 3]
+    other = [0, 0.1, 0.1, 0.5, 0.5, 0.9, 4]
+    nothing = [0, 0, 0, 0, 0, 0, 0]
+    wanted = np.array([[row, away, nothing]])
+    assert peers.alike(np.array([[moved, away, nothing]]), wanted) == 1
+    assert peers.alike(np.array([[other, away, nothing]]), wanted) == 0.5
+    assert peers.alike(np.array([[nothing]]), wanted) == 0
+    # One detection stands for one only.
+    assert peers.alike(np.array([[row, nothing]]), np.array([[row, moved]])) == 0.5
+    assert peers.alike(np.array([[row]]), np.array([[nothing]])) == 1
