@@ -211,11 +211,14 @@ def _answered(log: RunLog) -> Constraint:
     # What was in hand when a run was ended from outside was not lost.
     ended_outside = log.ending in (Ending.STOPPED, Ending.INTERRUPTED)
     lost = log.lost[:0] if ended_outside else log.lost
+    # Nothing was open any more once all had been answered.
+    complete = log.ending is Ending.COMPLETE
     wrong = {
         "failed": len(log.failed),
         "lost": len(lost),
         "repeated": log.repeated,
         "unknown": log.unknown,
+        "after the end": log.after_end if complete else 0,
     }
     found = [f"{count} {name}" for name, count in wrong.items() if count]
     ids = ", ".join(str(i) for i in [*log.failed[:5], *lost[:5]])

@@ -118,6 +118,53 @@ def test_a_repeated_answer_makes_the_run_invalid(settings, library, scripted_sut
     assert [row.measured for row in verdict.missed] == ["1 repeated"]
 
 
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_an_invented_answer_makes_the_run_invalid(scenario, settings, library, scripted_sut):
+    def invent(batch):
+        if batch.ids[0] == 0:
+            batch.queries.complete([-7, 10**12])
+        batch.complete(batch.indices)
+
+    asked = settings(scenario, min_duration_ms=0)
+    verdict = judge(run(asked, library, scripted_sut(answer=invent)))
+    assert ["2 unknown"] == [row.measured for row in verdict.missed if row.name == "answers"]
+
+
+def late_system(scripted_sut, then):
+    class Late(scripted_sut):
+        def serve(self, queries, worker):
+            super().serve(queries, worker)
+            then(queries)
+
+    return Late(max_batch=8)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_an_answer_after_the_end_makes_the_run_invalid(scenario, settings, library, scripted_sut):
+    def answer_again(queries):
+        while not queries.counts["after_end"]:
+            queries.complete([0])
+
+    log = run(settings(scenario, min_duration_ms=0), library, late_system(scripted_sut, answer_again))
+    assert log.ending is Ending.COMPLETE
+    (missed,) = (row for row in judge(log).missed if row.name == "answers")
+    assert "1 after the end" in missed.measured
+    assert (log.completed_ns >= 0).all()
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_system_that_raises_after_its_last_answer_is_found(
+    scenario, settings, library, scripted_sut
+):
+    def fail(queries):
+        raise OSError("the device cannot be closed")
+
+    log = run(settings(scenario, min_duration_ms=0), library, late_system(scripted_sut, fail))
+    assert log.ending is Ending.SUT_ERROR
+    assert "the device cannot be closed" in log.error
+    assert not judge(log).valid
+
+
 def test_a_system_that_hangs_is_left_behind(settings, library, scripted_sut):
     release = threading.Event()
     asked = settings(sut_timeout_ms=200.0)
