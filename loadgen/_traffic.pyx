@@ -16,8 +16,8 @@ import numpy as np
 from loadgen.settings import Arrivals, Issue, Mode, Scenario
 
 
-# So many queries a closed loop gets room for at first, however many it is expected to have.
-cdef Py_ssize_t _MOST_AT_FIRST = 2**22
+# So many samples a closed loop has at first; 28 bytes each.
+cdef Py_ssize_t _AT_FIRST = 2**20
 
 # How many more orders than the first an accuracy run draws, the last of which it has.
 _ACCURACY_ORDERS = {Issue.RANDOM: 0, Issue.UNIQUE: 1, Issue.EQUAL: 2}
@@ -91,10 +91,11 @@ def loaded_sets(settings, int total_count, int performance_count):
     return sets if accuracy else sets[:1]
 
 
-def generate(settings, loaded, Py_ssize_t closed_loop_queries=65536):
+def generate(settings, loaded, Py_ssize_t closed_loop_queries=0):
     """The traffic for one loaded set (see ``loaded_sets``).
 
-    ``closed_loop_queries``: how many queries a closed loop is given at first.
+    ``closed_loop_queries``: how many queries a closed loop is given at first; 0 for so many that
+    few systems need more, because a run pauses between two queries while it gets more.
     """
     cdef Traffic traffic = Traffic.__new__(Traffic)
     traffic._same = -1
@@ -237,8 +238,8 @@ def _drawn_issue(settings, Traffic traffic, Py_ssize_t closed_loop_queries):
         queries = len(traffic.scheduled_ns)
         traffic.least_queries = len(_arrivals(settings)) if settings.extend else queries
     else:
-        expected = int((settings.target_qps or 0) * settings.min_duration_ms / 1000)
-        queries = max(min(expected, _MOST_AT_FIRST), closed_loop_queries, settings.min_query_count)
+        first = closed_loop_queries or _AT_FIRST // settings.samples_per_query
+        queries = max(first, settings.min_query_count)
         if settings.max_query_count is not None:
             queries = min(queries, settings.max_query_count)
         traffic._endless = settings.max_query_count is None or queries < settings.max_query_count

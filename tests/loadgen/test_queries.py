@@ -138,6 +138,25 @@ def test_a_closed_loop_grows_beyond_what_was_generated(settings):
     assert np.array_equal(sample_index, whole[: len(sample_index)])
 
 
+def test_repeats_while_a_closed_loop_lengthens_do_not_freeze_it(settings):
+    asked = settings("single_stream", min_query_count=1, min_duration_ms=60)
+    queries = queries_for(asked, generate(asked, np.arange(64), closed_loop_queries=4))
+    queries.start(0, 1.0)
+
+    def work():
+        while (batch := queries.take()) is not None:
+            batch.complete()
+            queries.complete(batch.ids)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert queries.is_finished
+    assert queries.counts["repeated"] == queries.counts["completed"] > 100
+
+
 def test_answers_out_of_order_keep_their_own_times(settings):
     queries = started(settings("offline", min_sample_count=50, target_qps=1))
     late, early = queries.take(25), queries.take(25)
