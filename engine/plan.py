@@ -168,10 +168,15 @@ def full_settings(
     asked, rules, own = scenario_rules(config), config.rules, config.scenario
     min_duration_s = rules.min_duration_s if own.min_duration_s is None else own.min_duration_s
     min_query_count = own.min_query_count or asked.min_query_count
-    max_duration_s, extend = own.max_duration_s or rules.max_duration_s, False
+    issue, extend, max_duration_s = Issue(own.issue), False, own.max_duration_s
+    if own.name != Scenario.OFFLINE:  # one query, which no rule ends
+        max_duration_s = max_duration_s or rules.max_duration_s
+    if mode is Mode.ACCURACY and issue is Issue.SAME:
+        issue = Issue.RANDOM
     if own.name == Scenario.SERVER and mode is Mode.PERFORMANCE and max_duration_s is None:
         planned_s = max(min_duration_s, min_query_count / (target_qps or 1.0))
-        extend = rules.early_stopping and rules.extend > 1
+        lasting = issue in (Issue.RANDOM, Issue.SAME)
+        extend = rules.early_stopping and rules.extend > 1 and lasting
         max_duration_s = rules.extend * planned_s if extend else None
     assert asked.percentile is not None
     trace_ns = _trace_ns(config)
@@ -202,8 +207,8 @@ def full_settings(
             burst_size=own.burst_size,
             trace_ns=trace_ns,
             interval_ms=interval_ms(config),
-            issue=Issue(own.issue),
-            same_index=own.same_index,
+            issue=issue,
+            same_index=own.same_index if issue is Issue(own.issue) else 0,
             traffic=own.traffic or rules.traffic,
             spin_us=own.spin_us,
             use_token_latencies=own.use_token_latencies,

@@ -11,7 +11,7 @@ from loadgen._traffic cimport Traffic
 
 import traceback
 
-from loadgen.settings import Mode
+from loadgen.settings import Issue, Mode
 from loadgen.statistics import early_stopping_count
 
 cdef int64_t SLICE_NS = 20_000_000
@@ -23,6 +23,8 @@ cdef class ClosedLoop(Queries):
     cdef int64_t outstanding, issued_queries, interval_ns, last_answer_ns
     cdef int64_t min_duration_ns, max_duration_ns, min_queries, max_queries
     cdef bint waited
+    # A taker sleeps until the next query's time, without the monitor.
+    cdef bint asleep
 
     def __init__(self, settings, Traffic traffic):
         queries = len(traffic.sample_index) // self.per_query
@@ -39,6 +41,9 @@ cdef class ClosedLoop(Queries):
             self.min_queries = max(self.min_queries, least)
         if not traffic.endless:
             self.max_queries = min(self.max_queries, queries)
+        # Equal issue is so only if all of it is issued.
+        if settings.issue is Issue.EQUAL:
+            self.min_queries = self.max_queries
         if settings.mode is Mode.ACCURACY:
             self.min_queries = self.max_queries = queries
             self.max_duration_ns = NEVER
@@ -52,7 +57,7 @@ cdef class ClosedLoop(Queries):
             if self.cursor.load() < self.issued_queries * self.per_query:
                 count = self._claim(most, now, first)
                 break
-            if self.outstanding > 0:
+            if self.outstanding > 0 or self.asleep:
                 self.monitor.wait_ns(SLICE_NS)
             elif self._over():
                 self.finished.store(1)
@@ -66,7 +71,10 @@ cdef class ClosedLoop(Queries):
         return count
 
     cdef int64_t _due(self, int64_t most) noexcept nogil:
-        return min(most, self.issued_queries * self.per_query - self.cursor.load())
+        self.monitor.lock()
+        cdef int64_t left = self.issued_queries * self.per_query - self.cursor.load()
+        self.monitor.unlock()
+        return min(most, left)
 
     cdef int64_t next_due(self) noexcept nogil:
         if self.cursor.load() < self.issued_queries * self.per_query:
@@ -93,14 +101,24 @@ cdef class ClosedLoop(Queries):
                 return now
             now = self.time_ns()
         if query == 0:
-            now = self._sleep(0, 0)  # for the start
+            now = self._sleep_apart(0, 0)  # for the start
         due = now if query == 0 or self.interval_ns == 0 else self._tick(query)
         if now < due:
             self.waited = True
-            now = self._sleep(due, self.spin_ns)
+            now = self._sleep_apart(due, self.spin_ns)
         self.tape.scheduled[query] = due
         self.outstanding = self.per_query
         self.issued_queries = query + 1
+        return now
+
+    cdef int64_t _sleep_apart(self, int64_t due, int64_t spin_ns) noexcept nogil:
+        """As ``_sleep``, and let others use the monitor meanwhile."""
+        self.asleep = True
+        self.monitor.unlock()
+        cdef int64_t now = self._sleep(due, spin_ns)
+        self.monitor.lock()
+        self.asleep = False
+        self.monitor.notify_all()
         return now
 
     cdef int64_t _tick(self, int64_t query) noexcept nogil:
@@ -126,7 +144,7 @@ cdef class ClosedLoop(Queries):
 
     cdef int64_t _claim(self, int64_t most, int64_t now, int64_t* first) noexcept nogil:
         cdef int64_t begin = self.cursor.load()
-        cdef int64_t end = min(self.issued_queries * self.per_query, begin + most)
+        cdef int64_t end = begin + min(most, self.issued_queries * self.per_query - begin)
         cdef int64_t late = -1
         if self.waited:
             late = now - self.tape.scheduled[begin // self.per_query]
@@ -137,10 +155,12 @@ cdef class ClosedLoop(Queries):
         return end - begin
 
     cdef void _answer(self, int64_t first, int64_t count, uint8_t state, int64_t at) noexcept nogil:
+        cdef int64_t fresh
         # Held, because a closed loop may move its arrays while nothing is outstanding.
         self.monitor.lock()
-        self.outstanding -= self.tape.answer(first, count, state, at)
-        if self.outstanding == 0:
+        fresh = self.tape.answer(first, count, state, at)
+        self.outstanding -= fresh
+        if fresh and self.outstanding == 0:
             self.last_answer_ns = at
             self.monitor.notify_all()
         self.monitor.unlock()

@@ -4,6 +4,7 @@ Latency counts from that time, so no stall of the system is hidden.
 """
 
 from libc.stdint cimport int64_t, uint8_t
+from libcpp.atomic cimport atomic
 
 from loadgen._platform cimport NEVER, Monitor
 from loadgen._queries cimport Queries
@@ -16,23 +17,25 @@ cdef class OpenLoop(Queries):
     """Server and offline: queries by a schedule."""
 
     cdef Monitor turn
-    # The run ends before this sample; one that extends itself moves it.
-    cdef int64_t limit
-    cdef bint extends
+    # The run ends before this sample; one that extends itself moves it. Atomic, because who gives
+    # the last answer and who ends the extension must not both miss that the run is over.
+    cdef atomic[int64_t] limit
+    cdef atomic[int] extends
 
     def __init__(self, settings, Traffic traffic):
         samples = len(traffic.sample_index)
-        self.limit = (traffic.least_queries or samples // self.per_query) * self.per_query
-        self.extends = self.limit < samples
+        cdef int64_t limit = (traffic.least_queries or samples // self.per_query) * self.per_query
+        self.limit.store(limit)
+        self.extends.store(limit < samples)
 
     cdef int64_t _take(self, int64_t most, int64_t wait_ns, int64_t* first) noexcept nogil:
         # One taker at a time: the others queue for its turn, so a batch is contiguous.
         self.turn.lock()
         cdef int64_t begin = self.cursor.load()
         cdef int64_t count = 0
-        if begin >= self.limit and self.extends:
+        if begin >= self.limit.load() and self.extends.load():
             self._extend(begin)
-        if begin < self.limit and not self.stopped.load():
+        if begin < self.limit.load() and not self.stopped.load():
             count = self._gather(begin, most, wait_ns)
         first[0] = begin
         self.turn.unlock()
@@ -40,12 +43,16 @@ cdef class OpenLoop(Queries):
 
     cdef int64_t _due(self, int64_t most) noexcept nogil:
         cdef int64_t begin = self.cursor.load()
-        return self._due_end(begin, min(self.limit, begin + most), self.time_ns()) - begin
+        return self._due_end(begin, self._end_of(begin, most), self.time_ns()) - begin
+
+    cdef int64_t _end_of(self, int64_t begin, int64_t most) noexcept nogil:
+        """Where ``most`` samples from ``begin`` on end, or the run."""
+        return begin + min(most, self.limit.load() - begin)
 
     cdef int64_t _gather(self, int64_t begin, int64_t most, int64_t wait_ns) noexcept nogil:
         cdef int64_t due = self.tape.scheduled[begin // self.per_query]
         cdef int64_t now = self.time_ns()
-        cdef int64_t end = min(self.limit, begin + most)
+        cdef int64_t end = self._end_of(begin, most)
         cdef int64_t upto, deadline, late = -1
         if now < due:
             now = self._sleep(due, self.spin_ns)
@@ -53,7 +60,7 @@ cdef class OpenLoop(Queries):
                 return 0
             late = now - due
         upto = self._due_end(begin, end, now)
-        deadline = due + wait_ns
+        deadline = due + min(wait_ns, NEVER)
         while upto < end and now < deadline and not self.stopped.load():
             now = self._sleep(min(deadline, self.tape.scheduled[upto // self.per_query]), 0)
             upto = self._due_end(upto, end, now)
@@ -79,9 +86,10 @@ cdef class OpenLoop(Queries):
         late, most = self.tape.late(), self.tape.late_at_most(begin)
         with gil:
             needed = needed_queries(self.settings, begin, late, most)
-        self.limit = min(self.tape.total, max(begin, needed))
-        if self.limit == begin or self.limit == self.tape.total:
-            self.extends = False
+        needed = min(self.tape.total, max(begin, needed))
+        self.limit.store(needed)
+        if needed == begin or needed == self.tape.total:
+            self.extends.store(False)
             self._end_if_answered()
 
     cdef void _answer(self, int64_t first, int64_t count, uint8_t state, int64_t at) noexcept nogil:
@@ -90,13 +98,15 @@ cdef class OpenLoop(Queries):
 
     cdef int64_t next_due(self) noexcept nogil:
         cdef int64_t begin = self.cursor.load()
-        if begin < self.limit or self.extends:
+        if begin < self.limit.load() or self.extends.load():
             return self.tape.scheduled[begin // self.per_query]
         return NEVER
 
     cdef bint _left(self):
-        return self.cursor.load() < self.limit or self.extends
+        return self.cursor.load() < self.limit.load() or self.extends.load()
 
     cdef void _end_if_answered(self) noexcept nogil:
-        if not self.extends and self.tape.done.load() + self.tape.failed.load() == self.limit:
+        if self.extends.load():
+            return
+        if self.tape.done.load() + self.tape.failed.load() == self.limit.load():
             self._end()

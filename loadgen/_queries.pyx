@@ -68,9 +68,9 @@ cdef class Queries:
         wait for more. Returns a ``Batch``, or None when the run is over.
         """
         cdef int64_t first = 0, count
-        cdef int64_t wait_ns = <int64_t> (max_wait_us * 1e3)
-        if max_samples < 1:
-            raise ValueError(f"max_samples={max_samples}: it must be at least 1")
+        cdef int64_t wait_ns = <int64_t> (min(max_wait_us, 1e15) * 1e3)
+        if max_samples < 1 or not max_wait_us >= 0:
+            raise ValueError(f"{max_samples=} must be at least 1 and {max_wait_us=} at least 0")
         with nogil:
             count = self.claim(max_samples, wait_ns, &first)
         if count == 0:

@@ -210,8 +210,10 @@ cdef class Tape:
     cdef apart_takes(self):
         """int64[k, 2]: gap and lateness of the takes that have APART, in their order."""
         cdef size_t i
-        rows = [(self.apart[i].gap, self.apart[i].late) for i in range(self.apart.size())]
-        return np.array(rows, np.int64).reshape(-1, 2)
+        cdef int64_t[:, ::1] rows = np.empty((self.apart.size(), 2), np.int64)
+        for i in range(self.apart.size()):
+            rows[i, 0], rows[i, 1] = self.apart[i].gap, self.apart[i].late
+        return np.asarray(rows)
 
 
 def played(scheduled_ns, int per_query, takes, answers):

@@ -16,6 +16,13 @@ import numpy as np
 from loadgen.settings import Arrivals, Issue, Mode, Scenario
 
 
+# So many samples a closed loop has at first; 28 bytes each.
+cdef Py_ssize_t _AT_FIRST = 2**20
+
+# How many more orders than the first an accuracy run draws, the last of which it has.
+_ACCURACY_ORDERS = {Issue.RANDOM: 0, Issue.UNIQUE: 1, Issue.EQUAL: 2}
+
+
 cdef class Traffic:
     """What one loaded set of samples is asked for.
 
@@ -84,10 +91,11 @@ def loaded_sets(settings, int total_count, int performance_count):
     return sets if accuracy else sets[:1]
 
 
-def generate(settings, loaded, Py_ssize_t closed_loop_queries=65536):
+def generate(settings, loaded, Py_ssize_t closed_loop_queries=0):
     """The traffic for one loaded set (see ``loaded_sets``).
 
-    ``closed_loop_queries``: how many queries a closed loop is given at first.
+    ``closed_loop_queries``: how many queries a closed loop is given at first; 0 for so many that
+    few systems need more, because a run pauses between two queries while it gets more.
     """
     cdef Traffic traffic = Traffic.__new__(Traffic)
     traffic._same = -1
@@ -102,9 +110,15 @@ def generate(settings, loaded, Py_ssize_t closed_loop_queries=65536):
     order = _query_order(traffic)
     traffic.least_queries = 0
     if settings.mode is Mode.ACCURACY or settings.issue is Issue.UNIQUE:
+        for _ in range(_ACCURACY_ORDERS[settings.issue] if settings.mode is Mode.ACCURACY else 0):
+            order = _query_order(traffic)
         traffic.sample_index = _neighbours(traffic, order)
         if settings.scenario is Scenario.SERVER:
-            traffic.scheduled_ns = _poisson_count(settings, len(order))
+            times = _poisson_count(settings, len(order))
+            if settings.mode is Mode.PERFORMANCE:
+                times = _within(settings, times)
+            traffic.scheduled_ns = times
+            traffic.sample_index = traffic.sample_index[: len(times)]
     elif settings.issue is Issue.EQUAL:
         _equal_issue(settings, traffic)
     else:
@@ -169,29 +183,52 @@ def _neighbours(Traffic traffic, starts):
     return traffic.loaded[positions.ravel()].astype(np.int32)
 
 
-cdef _permutations(Traffic traffic, int64_t least):
-    """int32: permutations of the loaded set, one after the other, ``least`` places or more."""
-    cdef int32_t[::1] order = np.arange(len(traffic.loaded), dtype=np.int32)
+cdef _permutations(Traffic traffic, int64_t least, bint afresh):
+    """int32: permutations of the loaded set, one after the other, ``least`` places or more.
+
+    Each permutes the one before it or, ``afresh``, the loaded set.
+    """
+    cdef int32_t[::1] order = traffic.loaded.astype(np.int32)
     parts = []
     for _ in range(0, least, order.shape[0]):
+        if afresh:
+            order = traffic.loaded.astype(np.int32)
         shuffle(&traffic._sample_rng, &order[0], order.shape[0])
         parts.append(np.array(order))
     return np.concatenate(parts)
 
 
 def _equal_issue(settings, Traffic traffic):
-    """Whole permutations of the loaded set, as many as duration and count ask for."""
-    if settings.samples_per_query > 1:
-        raise ValueError("issue=equal is not defined for queries of several samples")
-    least = settings.min_query_count
-    if settings.scenario is Scenario.SERVER:
-        least = len(_arrivals(settings))
-    elif settings.target_qps:
-        least = max(least, int(2 * settings.target_qps * settings.min_duration_ms / 1000))
-    places = _permutations(traffic, least)
-    traffic.sample_index = traffic.loaded[places].astype(np.int32)
-    if settings.scenario is Scenario.SERVER:
-        traffic.scheduled_ns = _poisson_count(settings, len(places))
+    """Whole permutations of the loaded set, as many as duration and count ask for.
+
+    As in the official one, a server's are no more than its least count asks for, and then the
+    same ones again; a closed loop issues all that twice its duration might need.
+    """
+    least, size = settings.min_query_count, len(traffic.loaded)
+    if settings.scenario is not Scenario.SERVER:
+        traffic.sample_index = _permutations(traffic, equal_count(settings, size), False)
+        return
+    queries = -(-len(_arrivals(_unlimited(settings))) // size) * size
+    traffic.scheduled_ns = _within(settings, _poisson_count(settings, queries))
+    permutations = _permutations(traffic, least, False)
+    traffic.sample_index = np.resize(permutations, len(traffic.scheduled_ns))
+
+
+def equal_count(settings, int size):
+    """How many queries a closed loop with issue=equal has, for a loaded set of ``size``."""
+    in_time = int(2 * (settings.target_qps or 0) * settings.min_duration_ms / 1000)
+    return -(-(max(settings.min_query_count, in_time) + 1) // size) * size
+
+
+def _unlimited(settings):
+    return dataclasses.replace(settings, max_duration_ms=None, max_query_count=None)
+
+
+def _within(settings, times):
+    """The arrivals that the longest duration and the largest count let in."""
+    if settings.max_duration_ms is not None:
+        times = times[: int(np.searchsorted(times, int(settings.max_duration_ms * 1e6))) + 1]
+    return times[: settings.max_query_count]
 
 
 def _drawn_issue(settings, Traffic traffic, Py_ssize_t closed_loop_queries):
@@ -201,7 +238,8 @@ def _drawn_issue(settings, Traffic traffic, Py_ssize_t closed_loop_queries):
         queries = len(traffic.scheduled_ns)
         traffic.least_queries = len(_arrivals(settings)) if settings.extend else queries
     else:
-        queries = max(closed_loop_queries, settings.min_query_count)
+        first = closed_loop_queries or _AT_FIRST // settings.samples_per_query
+        queries = max(first, settings.min_query_count)
         if settings.max_query_count is not None:
             queries = min(queries, settings.max_query_count)
         traffic._endless = settings.max_query_count is None or queries < settings.max_query_count
@@ -227,14 +265,17 @@ def offline_count(settings):
 def _offline_index(settings, Traffic traffic):
     """int32: the loaded set in its order; in performance mode as often as the count needs."""
     loaded = traffic.loaded.astype(np.int32)
-    if settings.mode is Mode.ACCURACY or settings.issue is Issue.UNIQUE:
+    accuracy = settings.mode is Mode.ACCURACY
+    count = len(loaded) if accuracy else offline_count(settings)
+    if settings.issue is Issue.EQUAL:
+        # What other ways of issue would use is drawn first.
+        for _ in range(3 if accuracy else 2):
+            skip_shuffle(&traffic._sample_rng, len(loaded))
+        return _permutations(traffic, count, True)
+    if accuracy or settings.issue is Issue.UNIQUE:
         return loaded
-    count = offline_count(settings)
     if settings.issue is Issue.SAME:
         return np.full(count, loaded[settings.same_index], dtype=np.int32)
-    if settings.issue is Issue.EQUAL:
-        _query_order(traffic)
-        return loaded[_permutations(traffic, count)]
     return np.resize(loaded, count)
 
 
@@ -262,10 +303,7 @@ def _arrivals(settings):
     The first that arrives after the longest duration is the last, as in the official LoadGen: so
     a run whose shortest and longest durations are equal is long enough. The counts yield to it.
     """
-    times = _all_arrivals(settings)
-    if settings.max_duration_ms is None:
-        return times
-    return times[: int(np.searchsorted(times, int(settings.max_duration_ms * 1e6))) + 1]
+    return _within(settings, _all_arrivals(settings))
 
 
 def _all_arrivals(settings):

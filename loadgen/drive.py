@@ -30,7 +30,10 @@ def _now() -> str:
 
 @dataclass
 class Drive:
-    """A system under test and the queries it is asked; ``ending`` is None until it has ended."""
+    """A system under test and the queries it is asked; ``ending`` is None until it has ended.
+
+    ``raised``: whether ``serve`` did, of any worker.
+    """
 
     queries: Queries
     sut: SystemUnderTest | SimulatedSystem
@@ -39,6 +42,7 @@ class Drive:
     meter: Meter | None = None
     metered: object | None = None
     started_at: str = field(default_factory=_now)
+    raised: bool = False
     _answered: int = -1
     _since: float = 0.0
 
@@ -99,6 +103,9 @@ def drive(drives: Sequence[Drive]) -> None:
     # A worker that hangs in the model cannot be ended; it is a daemon and holds no lock.
     hangs = any(one.ending is Ending.SUT_TIMEOUT for one in drives)
     _join(workers, 0.2 if hangs else JOIN_TIMEOUT_S)
+    for one in drives:
+        if one.raised and one.ending is Ending.COMPLETE:  # after its last answer
+            one.ending = Ending.SUT_ERROR
 
 
 def _workers(drives: Sequence[Drive]) -> list[threading.Thread]:
@@ -114,6 +121,7 @@ def _serve(one: Drive, worker: int) -> None:
     try:
         one.sut.serve(one.queries, worker)
     except BaseException:
+        one.raised = True
         one.queries.abort(traceback.format_exc())
     else:
         if one.queries.has_more:

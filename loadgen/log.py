@@ -59,7 +59,7 @@ class RunLog:
     warmup: RunLog | None = None
     metered: object | None = None
 
-    @property
+    @cached_property
     def done(self) -> NDArray[np.bool_]:
         """bool[samples]: answered, and not by a failure."""
         return self.answers >= 0

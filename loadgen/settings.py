@@ -62,7 +62,8 @@ class Settings:
 
     ``percentile``: of the latency that is judged and reported, in percent (90 or 99, say).
     ``bound_ms``: the latency bound at that percentile, for ``server`` only.
-    ``target_qps``: the Poisson rate of ``server``, the expected samples/s of ``offline``.
+    ``target_qps``: the Poisson rate of ``server``, the expected samples/s of ``offline``, the
+    expected queries/s of a closed loop, which may be left out.
     ``confidence``: of the early-stopping test; None leaves the test out.
     ``warmup_ms``: about how long a performance run's traffic runs before the timed part, for
     which it does not count (see ``loadgen.warmup``).
@@ -140,9 +141,13 @@ class Settings:
     def _checks(self) -> Iterator[tuple[bool, str]]:
         server = self.scenario is Scenario.SERVER
         rate, per_query = self.target_qps, self.samples_per_query
-        if not self.scenario.closed_loop:
+        if not self.scenario.closed_loop or rate is not None:
             finite = rate is not None and math.isfinite(rate) and rate > 0
             yield not finite, f"target_qps={rate}: {self.scenario} needs a finite rate above 0"
+        if server and rate:
+            years = self.min_query_count / rate > LONGEST_S
+            yield years, f"target_qps={rate}: min_query_count={self.min_query_count} take years"
+        yield not server and self.bound_ms is not None, f"bound_ms={self.bound_ms}: only server"
         if server and self.mode is Mode.PERFORMANCE and not self.use_token_latencies:
             yield self.bound_ms is None, "server needs bound_ms, the latency bound it is judged by"
         warms_up = self.mode is Mode.ACCURACY and self.warmup_ms > 0
@@ -163,6 +168,7 @@ class Settings:
             contradict = longest is not None and longest < shortest
             yield contradict, f"max_{kind}={longest} is below min_{kind}={shortest}"
         yield from self._arrival_checks()
+        yield from self._issue_checks()
         yield from self._token_checks()
         yield self.traffic not in ("v5", "v6"), f"traffic={self.traffic}: it must be v5 or v6"
 
@@ -175,12 +181,36 @@ class Settings:
         if chosen is not Arrivals.POISSON:
             only_server = self.scenario is not Scenario.SERVER
             yield only_server, f"arrivals={chosen}: only server queries arrive by themselves"
+        if chosen is not Arrivals.BURST:
+            yield self.burst_size > 1, f"burst_size={self.burst_size} goes with arrivals=burst"
         if self.interval_ms is not None:
             wrong = self.scenario is not Scenario.MULTI_STREAM
             yield wrong, f"interval_ms={self.interval_ms}: only multi_stream has an interval"
         if self.extend:
             yield self.max_duration_ms is None, "extend needs max_duration_ms, where it ends"
             yield self.confidence is None, "extend needs confidence, which it extends to"
+            fixed = self.scenario is Scenario.OFFLINE or self.mode is Mode.ACCURACY
+            yield fixed, f"extend: a {self.mode} run of {self.scenario} has a fixed length"
+        if self.scenario is Scenario.OFFLINE:
+            for name in ("max_duration_ms", "max_query_count"):
+                value = getattr(self, name)
+                yield value is not None, f"{name}={value}: offline is one query, which is not cut"
+
+    def _issue_checks(self) -> Iterator[tuple[bool, str]]:
+        issue = self.issue
+        if issue is not Issue.SAME:
+            yield self.same_index > 0, f"same_index={self.same_index} goes with issue=same"
+        if self.mode is Mode.ACCURACY:
+            yield issue is Issue.SAME, "issue=same: an accuracy run asks for each sample once"
+        if issue is Issue.EQUAL:
+            several = self.samples_per_query > 1
+            yield several, "issue=equal is not defined for queries of several samples"
+        if issue in (Issue.UNIQUE, Issue.EQUAL):
+            yield self.extend, f"extend: a run with issue={issue} has a fixed length"
+            other = self.arrivals is not Arrivals.POISSON
+            yield other, f"arrivals={self.arrivals} does not go with issue={issue}"
+        both = self.accuracy_log_probability > 0 and self.accuracy_log_sampling_target > 0
+        yield both, "accuracy_log_probability and accuracy_log_sampling_target: choose one of them"
 
     def _token_checks(self) -> Iterator[tuple[bool, str]]:
         server = self.use_token_latencies and self.scenario is Scenario.SERVER
@@ -192,24 +222,27 @@ class Settings:
             yield missing, f"server with use_token_latencies needs {name}, which it is judged by"
 
 
+# The longest run there is: its nanoseconds fit in 64 bits.
+LONGEST_S = 1e9
 LEAST = {
-    "interval_ms": 1e-3,
     "burst_size": 1,
     "bound_ms": 1e-6,
     "ttft_bound_ms": 1e-6,
     "tpot_bound_ms": 1e-6,
     "samples_per_query": 1,
-    "min_duration_ms": 0,
     "min_query_count": 1,
     "min_sample_count": 1,
     "sut_timeout_ms": 1,
-    "warmup_ms": 0,
-    "spin_us": 0,
     "late_ms": 0,
     "same_index": 0,
     "accuracy_log_sampling_target": 0,
 }
 WITHIN = {
+    "min_duration_ms": (0, LONGEST_S * 1e3),
+    "max_duration_ms": (0, LONGEST_S * 1e3),
+    "warmup_ms": (0, LONGEST_S * 1e3),
+    "interval_ms": (1e-3, LONGEST_S * 1e3),
+    "spin_us": (0, 1e6),
     "percentile": (0.01, 99.999),
     "confidence": (0.5, 0.999999),
     "max_late_share": (0, 1),

@@ -21,16 +21,21 @@ PERCENTILES = (50.0, 90.0, 95.0, 97.0, 99.0, 99.9)
 
 def ascending(values: Integers) -> Integers:
     """``values`` sorted; as 32-bit numbers where they fit, which sort faster."""
-    fits = len(values) > 0 and values.min() >= 0 and values.max() < 2**32
-    ordered = values.astype(np.uint32) if fits else values.copy()
+    ordered = _copied(values)
     ordered.sort()
     return ordered
+
+
+def _copied(values: Integers) -> Integers:
+    fits = len(values) > 0 and values.min() >= 0 and values.max() < 2**32
+    return values.astype(np.uint32) if fits else values.copy()
 
 
 def percentiles(values: Integers, percents: Sequence[float]) -> list[int]:
     """The rules' percentiles of values in any order, found without sorting them all."""
     places = [_place(len(values), percent) for percent in percents]
-    parted = np.partition(values, places)
+    parted = _copied(values)
+    parted.partition(places)
     return [int(parted[place]) for place in places]
 
 

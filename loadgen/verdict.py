@@ -133,8 +133,12 @@ def summarise(log: RunLog, settings: Settings) -> Statistics:
     )
 
 
-def _over_bound(latency_ns: np.ndarray, bound_ms: float | None) -> int | None:
-    return None if bound_ms is None else int((latency_ns > bound_ms * 1e6).sum())
+def _over_bound(ordered_ns: np.ndarray, bound_ms: float | None) -> int | None:
+    if bound_ms is None:
+        return None
+    # Latencies are whole, and compared as what they are: for a float NumPy would copy them all.
+    within_ns = min(int(bound_ms * 1e6), np.iinfo(ordered_ns.dtype).max)
+    return len(ordered_ns) - int(np.searchsorted(ordered_ns, within_ns, side="right"))
 
 
 def _intervals(ordered_ns: np.ndarray, judged: float) -> dict[str, tuple[float, float] | None]:
@@ -211,11 +215,14 @@ def _answered(log: RunLog) -> Constraint:
     # What was in hand when a run was ended from outside was not lost.
     ended_outside = log.ending in (Ending.STOPPED, Ending.INTERRUPTED)
     lost = log.lost[:0] if ended_outside else log.lost
+    # Nothing was open any more once all had been answered.
+    complete = log.ending is Ending.COMPLETE
     wrong = {
         "failed": len(log.failed),
         "lost": len(lost),
         "repeated": log.repeated,
         "unknown": log.unknown,
+        "after the end": log.after_end if complete else 0,
     }
     found = [f"{count} {name}" for name, count in wrong.items() if count]
     ids = ", ".join(str(i) for i in [*log.failed[:5], *lost[:5]])

@@ -80,6 +80,10 @@ def to_settings(asked: TestSettings, mode: Mode, target_qps: float | None = None
     scenario = SCENARIOS[asked.scenario]
     accuracy = mode is Mode.ACCURACY
     count = max(1, asked.min_query_count)
+    # As in the official one: Offline is one query, and a target sets the probability.
+    may_end_early = not accuracy and scenario is not Scenario.OFFLINE
+    target = asked.accuracy_log_sampling_target
+    issue = _issue(asked, mode)
     tokens_bounded = asked.use_token_latencies and scenario is Scenario.SERVER
     return Settings(
         scenario=scenario,
@@ -94,17 +98,17 @@ def to_settings(asked: TestSettings, mode: Mode, target_qps: float | None = None
         ttft_bound_ms=asked.ttft_latency / 1e6 if tokens_bounded else None,
         tpot_bound_ms=asked.tpot_latency / 1e6 if tokens_bounded else None,
         min_duration_ms=asked.min_duration_ms,
-        max_duration_ms=None if accuracy else asked.max_duration_ms or None,
+        max_duration_ms=asked.max_duration_ms or None if may_end_early else None,
         min_query_count=count,
-        max_query_count=None if accuracy else asked.max_query_count or None,
+        max_query_count=asked.max_query_count or None if may_end_early else None,
         min_sample_count=count,
         # Whoever is silent is watched by this layer, which knows when a callback is at work.
         sut_timeout_ms=1e12,
         late_ms=LATE_MS,
-        issue=_issue(asked),
-        same_index=asked.performance_issue_same_index,
-        accuracy_log_probability=asked.accuracy_log_probability,
-        accuracy_log_sampling_target=asked.accuracy_log_sampling_target,
+        issue=issue,
+        same_index=asked.performance_issue_same_index if issue is Issue.SAME else 0,
+        accuracy_log_probability=0.0 if target else asked.accuracy_log_probability,
+        accuracy_log_sampling_target=target,
         accuracy_log_seed=asked.accuracy_log_rng_seed,
         qsl_seed=asked.qsl_rng_seed,
         sample_index_seed=asked.sample_index_rng_seed,
@@ -143,7 +147,10 @@ def _bound_ms(asked: TestSettings) -> float | None:
     return asked.server_target_latency_ns / 1e6
 
 
-def _issue(asked: TestSettings) -> Issue:
+def _issue(asked: TestSettings, mode: Mode) -> Issue:
+    if mode is Mode.ACCURACY and asked.performance_issue_same:
+        logger.warning("performance_issue_same: not in an accuracy run, which asks for each sample")
+        return Issue.RANDOM
     if asked.performance_issue_unique:
         return Issue.UNIQUE
     if asked.performance_issue_same:

@@ -145,11 +145,16 @@ class _Tested:
 
 
 def _tests(run: FinishedRun) -> dict[str, _Tested]:
-    """What the early-stopping tests are about: the latency, or both times of tokens."""
+    """What the early-stopping tests are about: the latency, or both times of tokens.
+
+    Of multi-stream the format has the latency under both names.
+    """
     tokens = run.verdict.statistics.tokens
+    whole = _Tested(run.log.latency_ns, run.verdict.statistics.over_bound_count or 0)
     if tokens is None:
-        over = run.verdict.statistics.over_bound_count or 0
-        return {"early_stopping": _Tested(run.log.latency_ns, over)}
+        return {"early_stopping": whole}
+    if run.settings.scenario is Scenario.MULTI_STREAM:
+        return {"early_stopping_ttft": whole, "early_stopping_tpot": whole}
     ttft_ns, tpot_ns = token_latencies_ns(run.log)
     return {
         "early_stopping_ttft": _Tested(ttft_ns, tokens.ttft_over_count or 0),

@@ -5,9 +5,9 @@ As in the format itself, 0 stands for a limit or a hint that is not set.
 
 from __future__ import annotations
 
-from loadgen._traffic import offline_count
+from loadgen._traffic import equal_count, offline_count
 from loadgen.official.run import MODE_NAMES, SCENARIO_NAMES, FinishedRun
-from loadgen.settings import Issue, Scenario, Settings
+from loadgen.settings import Issue, Mode, Scenario, Settings
 
 Value = str | bool | int | float
 
@@ -42,7 +42,7 @@ def effective(run: FinishedRun) -> dict[str, Value]:
     server = settings.scenario is Scenario.SERVER
     offline = settings.scenario is Scenario.OFFLINE
     per_query = offline_count(settings) if offline else settings.samples_per_query
-    queries = 1 if offline else settings.min_query_count
+    queries = 1 if offline else _issued_at_least(run)
     return {
         "scenario": SCENARIO_NAMES[settings.scenario],
         "test_mode": MODE_NAMES[settings.mode],
@@ -62,6 +62,14 @@ def effective(run: FinishedRun) -> dict[str, Value]:
         "accuracy_sample_count": run.total_count,
         "sample_concatenate_permutation": settings.issue is Issue.EQUAL,
     }
+
+
+def _issued_at_least(run: FinishedRun) -> int:
+    settings = run.settings
+    closed = settings.scenario.closed_loop and settings.mode is Mode.PERFORMANCE
+    if closed and settings.issue is Issue.EQUAL:
+        return equal_count(settings, run.performance_count)
+    return settings.min_query_count
 
 
 def _of_scenario(settings: Settings) -> dict[str, Value]:

@@ -18,7 +18,7 @@ from engine.plan import (
     quality_ratio,
 )
 from engine.validation import validate
-from loadgen import Mode, Scenario
+from loadgen import Issue, Mode, Scenario
 
 
 def configured(*overrides: str):
@@ -149,6 +149,29 @@ def test_contradicting_durations_are_refused():
     config = configured("scenario.min_duration_s=10", "scenario.max_duration_s=5")
     with pytest.raises(ConfigError, match="max_duration_ms"):
         full_settings(config, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["scenario.burst_size=4"], "burst_size=4 goes with arrivals=burst"),
+        (["scenario.same_index=4"], "same_index=4 goes with issue=same"),
+        (["scenario=offline", "scenario.max_duration_s=900"], "offline is one query"),
+        (["scenario=offline", "scenario.arrivals=burst"], "only server queries arrive"),
+        (["scenario.issue=equal", "scenario.arrivals=burst"], "does not go with issue=equal"),
+    ],
+)
+def test_keys_without_use_for_each_other_are_refused(overrides, words):
+    with pytest.raises(ConfigError, match=words):
+        full_settings(configured(*overrides), 10.0)
+
+
+def test_a_way_of_issue_may_go_with_an_accuracy_run():
+    config = configured("scenario.issue=same", "scenario.same_index=3", "mode=both")
+    assert full_settings(config, 5.0).same_index == 3
+    assert accuracy_settings(config, 5.0).issue is Issue.RANDOM
+    lasting = configured("model=resnet50", "rules=v4_0", "scenario.issue=equal")
+    assert not full_settings(lasting, 100.0).extend
 
 
 def test_an_accuracy_run_differs_only_in_its_mode():

@@ -23,7 +23,7 @@ def changes_of(golden):
     return {
         "server_target_qps": args["target_qps"],
         "offline_expected_qps": args["target_qps"],
-        "min_duration_ms": 0 if closed else args["min_duration_ms"],
+        "min_duration_ms": 0 if closed and "equal" not in args else args["min_duration_ms"],
         "min_query_count": args["min_query_count"],
         "multi_stream_samples_per_query": args["samples_per_query"],
         "qsl_rng_seed": args["qsl_seed"],
@@ -31,6 +31,7 @@ def changes_of(golden):
         "schedule_rng_seed": args["schedule_seed"],
         "performance_issue_unique": args.get("unique", False),
         "performance_issue_same": args.get("same", False),
+        "sample_concatenate_permutation": args.get("equal", False),
         "performance_issue_same_index": args.get("same_index", 0),
         "accuracy_log_probability": args.get("acc_prob", 0.0),
         "accuracy_log_rng_seed": args.get("acc_seed", 0),

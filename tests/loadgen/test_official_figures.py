@@ -14,6 +14,7 @@ RECORDED = Path(__file__).parents[1] / "data/official"
 CASES = {
     **json.loads((RECORDED / "timed.json").read_text())["cases"],
     **json.loads((RECORDED / "tokens.json").read_text())["timed"],
+    **json.loads((RECORDED / "tokens_multi.json").read_text())["timed"],
 }
 
 

@@ -1,5 +1,6 @@
 """The contract of take, complete and fail, and what many threads may do to it."""
 
+import sys
 import threading
 import time
 
@@ -137,6 +138,25 @@ def test_a_closed_loop_grows_beyond_what_was_generated(settings):
     assert np.array_equal(sample_index, whole[: len(sample_index)])
 
 
+def test_repeats_while_a_closed_loop_lengthens_do_not_freeze_it(settings):
+    asked = settings("single_stream", min_query_count=1, min_duration_ms=60)
+    queries = queries_for(asked, generate(asked, np.arange(64), closed_loop_queries=4))
+    queries.start(0, 1.0)
+
+    def work():
+        while (batch := queries.take()) is not None:
+            batch.complete()
+            queries.complete(batch.ids)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert queries.is_finished
+    assert queries.counts["repeated"] == queries.counts["completed"] > 100
+
+
 def test_answers_out_of_order_keep_their_own_times(settings):
     queries = started(settings("offline", min_sample_count=50, target_qps=1))
     late, early = queries.take(25), queries.take(25)
@@ -269,3 +289,99 @@ def test_one_answer_is_kept_where_answers_are_kept(settings):
         queries.complete_one(1)
     queries.complete_one(1, np.int32(5))
     assert [response and int(response) for response in queries.responses] == [None, 5]
+
+
+@pytest.mark.parametrize("scenario", ["server", "offline", "multi_stream"])
+def test_a_take_may_ask_for_any_number(scenario, settings):
+    asked = settings(scenario, target_qps=1e6, min_query_count=50, min_duration_ms=0)
+    queries, taken = started(asked), 0
+    while (batch := queries.take(5 if taken == 0 else sys.maxsize)) is not None:
+        taken += len(batch)
+        batch.complete()
+    assert queries.is_finished
+    assert taken == len(queries.arrays[3]) >= 50
+    assert queries.due(sys.maxsize) == 0
+
+
+def test_a_batch_may_wait_until_it_is_full(settings):
+    queries = started(settings(target_qps=1e4, min_query_count=50, min_duration_ms=0))
+    assert len(queries.take(50, max_wait_us=float("inf"))) == 50
+
+
+@pytest.mark.parametrize("wait_us", [-1.0, float("nan")])
+def test_an_impossible_wait_is_refused(wait_us, settings):
+    with pytest.raises(ValueError, match="max_wait_us"):
+        started(settings()).take(1, max_wait_us=wait_us)
+
+
+def test_who_waits_for_an_interval_holds_nobody_up(settings):
+    queries = started(settings("multi_stream", interval_ms=5000.0))
+    queries.take(4).complete()
+    waiting = threading.Thread(target=queries.take)
+    waiting.start()
+    time.sleep(0.05)
+    began = time.monotonic()
+    assert not queries.wait(0.01)
+    queries.complete([0])
+    assert queries.due(9) == 0
+    queries.stop()
+    waiting.join()
+    assert time.monotonic() - began < 1
+    assert queries.counts["repeated"] == 1
+
+
+def test_a_repeated_answer_skips_no_interval(settings):
+    queries = started(settings("multi_stream", interval_ms=40.0, min_query_count=2))
+    first = queries.take(4)
+    first.complete()
+    waiting = threading.Thread(target=lambda: (queries.take(4), queries.stop()))
+    time.sleep(0.045)  # after the next query's time, so that a skip would show
+    first.complete()
+    waiting.start()
+    waiting.join()
+    scheduled_ns = queries.arrays[0]
+    assert scheduled_ns[1] - scheduled_ns[0] == 40_000_000
+
+
+def test_takers_share_the_queries_of_an_interval(settings):
+    asked = settings("multi_stream", interval_ms=5.0, min_query_count=20, min_duration_ms=0)
+    queries = started(asked)
+    seen = [[] for _ in range(4)]
+
+    def work(mine):
+        while (batch := queries.take(1)) is not None:
+            mine.append(int(batch.ids[0]))
+            time.sleep(0.001)
+            batch.complete()
+
+    threads = [threading.Thread(target=work, args=(mine,)) for mine in seen]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(i for mine in seen for i in mine) == list(range(80))
+    assert all(mine for mine in seen)
+    assert (np.diff(queries.arrays[0]) % 5_000_000 == 0).all()
+
+
+def test_a_run_that_extends_itself_always_ends(settings):
+    """The last answer comes just while a taker decides that there are no more queries."""
+    asked = settings(
+        target_qps=1e5,
+        min_query_count=700,
+        min_duration_ms=0,
+        confidence=0.99,
+        extend=True,
+        max_duration_ms=1000.0,
+    )
+    for _ in range(30):
+        queries = started(asked)
+        held = []
+        while len(held) < 700:
+            held.extend(queries.take(700 - len(held)).ids.tolist())
+        answering = threading.Thread(target=queries.complete, args=(held,))
+        answering.start()
+        while (batch := queries.take(1000)) is not None:
+            batch.complete()
+        answering.join()
+        assert queries.is_finished

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 
@@ -118,6 +119,53 @@ def test_a_repeated_answer_makes_the_run_invalid(settings, library, scripted_sut
     assert [row.measured for row in verdict.missed] == ["1 repeated"]
 
 
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_an_invented_answer_makes_the_run_invalid(scenario, settings, library, scripted_sut):
+    def invent(batch):
+        if batch.ids[0] == 0:
+            batch.queries.complete([-7, 10**12])
+        batch.complete(batch.indices)
+
+    asked = settings(scenario, min_duration_ms=0)
+    verdict = judge(run(asked, library, scripted_sut(answer=invent)))
+    assert [row.measured for row in verdict.missed if row.name == "answers"] == ["2 unknown"]
+
+
+def late_system(scripted_sut, then):
+    class Late(scripted_sut):
+        def serve(self, queries, worker):
+            super().serve(queries, worker)
+            then(queries)
+
+    return Late(max_batch=8)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_an_answer_after_the_end_makes_the_run_invalid(scenario, settings, library, scripted_sut):
+    def again(queries):
+        while not queries.counts["after_end"]:
+            queries.complete([0])
+
+    log = run(settings(scenario, min_duration_ms=0), library, late_system(scripted_sut, again))
+    assert log.ending is Ending.COMPLETE
+    (missed,) = (row for row in judge(log).missed if row.name == "answers")
+    assert "1 after the end" in missed.measured
+    assert (log.completed_ns >= 0).all()
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_system_that_raises_after_its_last_answer_is_found(
+    scenario, settings, library, scripted_sut
+):
+    def fail(queries):
+        raise OSError("the device cannot be closed")
+
+    log = run(settings(scenario, min_duration_ms=0), library, late_system(scripted_sut, fail))
+    assert log.ending is Ending.SUT_ERROR
+    assert "the device cannot be closed" in log.error
+    assert not judge(log).valid
+
+
 def test_a_system_that_hangs_is_left_behind(settings, library, scripted_sut):
     release = threading.Event()
     asked = settings(sut_timeout_ms=200.0)
@@ -154,17 +202,6 @@ def test_a_system_that_returns_early_is_found(scenario, settings, library, scrip
     assert "returned before the run was over" in log.error
 
 
-def test_repeats_while_a_closed_loop_lengthens_do_not_freeze_it(settings, library, scripted_sut):
-    def again_and_again(batch):
-        batch.queries.complete(batch.ids)
-        batch.queries.complete(batch.ids)
-
-    asked = settings("single_stream", min_query_count=140_000, min_duration_ms=0)
-    log = run(asked, library, scripted_sut(answer=again_and_again, workers=2))
-    assert log.ending is Ending.COMPLETE
-    assert log.repeated > 0
-
-
 def test_a_second_ctrl_c_ends_the_waiting_and_keeps_the_log(settings, library, scripted_sut):
     def interrupt(progress):
         if progress.issued > 2:
@@ -176,6 +213,24 @@ def test_a_second_ctrl_c_ends_the_waiting_and_keeps_the_log(settings, library, s
     log = run(settings(), library, sut, interrupt)
     assert log.ending is Ending.INTERRUPTED
     assert time.monotonic() - began < 2.4
+
+
+def test_a_stall_of_the_machine_makes_the_run_invalid(settings, library, null_sut):
+    """The whole process stands still, as it does while a hypervisor runs somebody else."""
+    stalls = []
+
+    def stall(progress):
+        if not stalls:
+            standing_still = f"kill -STOP {os.getpid()}; sleep 0.1; kill -CONT {os.getpid()}"
+            stalls.append(subprocess.Popen(["sh", "-c", standing_still]))
+
+    asked = settings(target_qps=100.0, min_duration_ms=500, late_ms=40.0)
+    verdict = judge(log := run(asked, library, null_sut, stall))
+    stalls[0].wait()
+    assert log.latency_ns.max() > 80_000_000
+    (missed,) = (row for row in verdict.missed if row.name == "punctual_generator")
+    assert verdict.statistics.late_count >= 1
+    assert f"({verdict.statistics.late_count} of " in missed.measured
 
 
 def test_no_query_comes_after_the_longest_duration(settings, library, null_sut):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from loadgen import Issue, Mode, Scenario, Settings
+from loadgen import Arrivals, Issue, Mode, Scenario, Settings
 from loadgen._traffic import generate, loaded_sets, logged
 
 GOLDEN = sorted((Path(__file__).parents[1] / "data" / "traffic").glob("*.json"))
@@ -30,7 +30,7 @@ def settings_of(args):
         samples_per_query=args["samples_per_query"] if scenario is Scenario.MULTI_STREAM else 1,
         min_query_count=args["min_query_count"],
         min_duration_ms=args["min_duration_ms"],
-        bound_ms=100,
+        bound_ms=100 if scenario is Scenario.SERVER else None,
         qsl_seed=args["qsl_seed"],
         sample_index_seed=args["sample_seed"],
         schedule_seed=args["schedule_seed"],
@@ -42,7 +42,7 @@ def settings_of(args):
 
 
 def issue_of(args):
-    chosen = [issue for issue in (Issue.UNIQUE, Issue.SAME) if args.get(str(issue))]
+    chosen = [issue for issue in Issue if args.get(str(issue))]
     return chosen[0] if chosen else Issue.RANDOM
 
 
@@ -149,7 +149,7 @@ def test_equal_issue_asks_for_every_sample_equally_often(scenario):
         scenario=scenario,
         issue=Issue.EQUAL,
         target_qps=50,
-        bound_ms=1,
+        bound_ms=1 if scenario is Scenario.SERVER else None,
         min_query_count=300,
         min_duration_ms=1000,
     )
@@ -158,6 +158,22 @@ def test_equal_issue_asks_for_every_sample_equally_often(scenario):
     assert len(index) >= 300
     assert set(counts) == {len(index) // 64}
     assert len(index) % 64 == 0
+
+
+@pytest.mark.parametrize("issue", [Issue.UNIQUE, Issue.EQUAL])
+def test_a_fixed_order_ends_with_the_longest_duration_and_the_largest_count(issue):
+    asked = {"scenario": Scenario.SERVER, "issue": issue, "target_qps": 100, "bound_ms": 1}
+    asked |= {"min_query_count": 10, "min_duration_ms": 100}
+    whole = generate(Settings(**asked), np.arange(64))
+    few = generate(Settings(**asked, max_query_count=20), np.arange(64))
+    short = generate(Settings(**asked, max_duration_ms=200), np.arange(64))
+    for cut in (few, short):
+        length = len(cut.scheduled_ns)
+        assert length == len(cut.sample_index) < len(whole.sample_index)
+        assert np.array_equal(cut.sample_index, whole.sample_index[:length])
+        assert np.array_equal(cut.scheduled_ns, whole.scheduled_ns[:length])
+    assert len(few.scheduled_ns) == 20
+    assert short.scheduled_ns[-2] < 200_000_000 <= short.scheduled_ns[-1]
 
 
 def test_the_v5_rule_loads_any_samples_and_the_v6_rule_the_first():
@@ -206,6 +222,10 @@ def test_a_fixed_traffic_cannot_be_lengthened():
         generate(settings, np.arange(4)).more(1)
 
 
+OFFLINE = {"scenario": Scenario.OFFLINE, "bound_ms": None}
+CLOSED = {"scenario": Scenario.MULTI_STREAM, "bound_ms": None}
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
@@ -217,6 +237,19 @@ def test_a_fixed_traffic_cannot_be_lengthened():
         ({"min_query_count": 10, "max_query_count": 5}, "max_query_count"),
         ({"samples_per_query": 2}, "samples_per_query"),
         ({"sut_timeout_ms": 0}, "sut_timeout_ms"),
+        ({"min_duration_ms": 1e300}, "min_duration_ms"),
+        ({"target_qps": 1e-9}, "take years"),
+        ({"burst_size": 2}, "burst_size=2 goes with arrivals=burst"),
+        ({"same_index": 2}, "same_index=2 goes with issue=same"),
+        ({"issue": Issue.SAME, "mode": Mode.ACCURACY}, "each sample once"),
+        ({"issue": Issue.EQUAL, "arrivals": Arrivals.CONSTANT}, "does not go with issue=equal"),
+        ({"issue": Issue.UNIQUE, "extend": True, "max_duration_ms": 1e5}, "fixed length"),
+        ({"accuracy_log_probability": 0.1, "accuracy_log_sampling_target": 9}, "choose one"),
+        ({"scenario": Scenario.OFFLINE}, "bound_ms=10.0: only server"),
+        ({**OFFLINE, "max_query_count": 500}, "max_query_count=500: offline is one query"),
+        ({**OFFLINE, "max_duration_ms": 1e6}, "max_duration_ms=1000000.0: offline is one query"),
+        ({**CLOSED, "target_qps": float("inf")}, "target_qps=inf"),
+        ({**CLOSED, "samples_per_query": 2, "issue": Issue.EQUAL}, "queries of several samples"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes, word):
