@@ -87,9 +87,8 @@ def fetch(entry: Entry, folder: Path) -> None:
             print(f"{entry.name}: now in {folder}")
     except OSError as error:
         raise _storage_error(error, entry, folder) from error
-    print("Next:")
-    for command in next_commands(entry, folder):
-        print(f"    {command}")
+    if commands := next_commands(entry, folder):
+        print("Next:", *commands, sep="\n    ")
 
 
 def _get(entry: Entry, folder: Path) -> None:
