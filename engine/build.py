@@ -70,7 +70,9 @@ def build(config: Config, say: Say) -> Benchmark:
         return Benchmark(config, cache, _unread(config), None, alone, meter)
     check(config)
     from engine.models import prepare
+    from engine.models.published import as_it_is
 
+    config = replace(config, model=as_it_is(config.model))
     model = config.model
     library = open_library(config.dataset, model.task, model.preprocessing, cache, say)
     precision = calibrated_for(config)

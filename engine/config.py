@@ -11,58 +11,13 @@ from dataclasses import dataclass, field
 
 from engine.audit.config import Audit as Audit
 from engine.fields import limited
+from engine.network import Model as Model
+from engine.network import Outputs as Outputs
+from engine.network import Preprocessing as Preprocessing
 from engine.submission.config import Submission as Submission
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 MODES = ("performance", "accuracy", "both", "audit", "submit", "check", "profile", "plan")
-TASKS = ("image_classification", "object_detection", "translation")
-NETWORKS = (
-    "mobilenet_v1",
-    "resnet50_v1_5",
-    "resnet50_v1_0",
-    "ssd_mobilenet_v1",
-    "ssd_resnet34",
-    "gnmt",
-    "onnx",
-)
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How an image becomes a model's input: resize, centre crop, ``(x / scale - mean) / std``.
-
-    A detector's images are not cropped: both sides are resized to ``size``.
-    """
-
-    size: int = limited(224, at_least=8, at_most=4096)
-    resize: int = limited(256, at_least=8, at_most=8192)
-    channels: str = limited("rgb", choices=("rgb", "bgr"))
-    layout: str = limited("nchw", choices=("nchw", "nhwc"))
-    scale: float = limited(1.0, more_than=0)
-    mean: list[float] = limited([0.0, 0.0, 0.0], items=3)
-    std: list[float] = limited([1.0, 1.0, 1.0], more_than=0, items=3)
-
-
-@dataclass(frozen=True)
-class Model:
-    """Group ``model``: a reference network built from code, or a network of the user's own.
-
-    ``width`` (a factor on the number of channels) and ``size`` (side of the input in pixels, null
-    for the reference network's) make small versions of a reference network.
-    """
-
-    kind: str = limited(choices=NETWORKS)
-    name: str = limited()
-    task: str = limited("image_classification", choices=TASKS)
-    width: float = limited(1.0, more_than=0, at_most=1)
-    size: int | None = limited(None, at_least=32, at_most=4096)
-    path: str | None = None
-    weights: str | None = None
-    seed: int = limited(0, at_least=0)
-    input: str | None = None
-    output: str | None = None
-    label_offset: int = limited(0, at_least=-1, at_most=1)
-    preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
 
 @dataclass(frozen=True)

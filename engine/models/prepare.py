@@ -17,6 +17,8 @@ from engine.errors import ConfigError
 from engine.models.artefact import Artefact
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
+
     from engine.models.graph import Network, Weights
 
 Calibration = Callable[[int], tuple[NDArray[Any], ...]]
@@ -79,10 +81,10 @@ def _weights(model: config.Model, network: Network) -> tuple[str, Callable[[], W
 def _own(model: config.Model, cache: Cache) -> Artefact:
     from engine.models import own
 
-    if model.task != "image_classification":
+    if model.task == "translation":
         raise ConfigError(
-            f"model=onnx with model.task={model.task}: only image classifiers can be run from a "
-            "file so far. Use model=ssd_mobilenet or model=ssd_resnet34 for object detection."
+            "model=onnx with model.task=translation: image classifiers and detectors can be run "
+            "from a file, translators cannot so far. Use model=gnmt with model.weights=FILE."
         )
     if model.width != 1 or model.size is not None:
         raise ConfigError("model.width and model.size belong to reference networks: leave them.")
@@ -93,6 +95,9 @@ def _own(model: config.Model, cache: Cache) -> Artefact:
     digest = own.content_sha256(path, loaded)
     weights = f"{path.name} sha256:{digest}"
     own.select_input(loaded, model.input)
+    if model.task == "object_detection":
+        file = _adapted(loaded, model, key_of("detector", digest, model.outputs, _source()), cache)
+        return _described(model, file, weights, "detections")
     output = own.select_output(loaded, model.output)
     if own.is_fixed_to_one(loaded):
         file = _freed(loaded, key_of("batch", digest, output, _versions(), _source()), cache)
@@ -101,13 +106,22 @@ def _own(model: config.Model, cache: Cache) -> Artefact:
     return _described(model, file or Cached(path, digest), weights, output)
 
 
-def _freed(loaded: object, key: str, cache: Cache) -> Cached | None:
+def _adapted(loaded: ModelProto, model: config.Model, key: str, cache: Cache) -> Cached:
+    """The user's detector with the inputs and the output that ours have."""
+    from onnx import save
+
+    from engine.models import published
+
+    adapted = published.detector(loaded, model.outputs)
+    return cache.file(key, ".onnx", lambda path: save(adapted, str(path), format="protobuf"))
+
+
+def _freed(loaded: ModelProto, key: str, cache: Cache) -> Cached | None:
     """The user's network with a dynamic batch dimension, None if it cannot have one."""
-    from onnx import ModelProto, save
+    from onnx import save
 
     from engine.models import batching
 
-    assert isinstance(loaded, ModelProto)
     if (freed := batching.with_dynamic_batch(loaded)) is None:
         return None
     return cache.file(key, ".onnx", lambda path: save(freed, str(path), format="protobuf"))
