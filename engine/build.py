@@ -93,6 +93,7 @@ def _resolved(config: Config, root: Path) -> Config:
         dataset=replace(
             dataset,
             path=real(dataset.path),
+            calibration_list=real(dataset.calibration_list),
             performance_sample_count=performance_sample_count(config),
         ),
     )

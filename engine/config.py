@@ -26,7 +26,8 @@ class Dataset:
 
     ``performance_sample_count``: samples that a performance run loads, null for what the rules
     say of the model. ``count``: samples in all, null for all there are; of synthetic ones, as
-    many as a performance run loads.
+    many as a performance run loads. ``calibration_list``: a file with the names of the images to
+    calibrate with, one a line, as the suite has it; null for those that are not evaluated.
     """
 
     kind: str = limited(choices=("synthetic", "imagenet", "coco", "wmt16"))
@@ -34,6 +35,7 @@ class Dataset:
     performance_sample_count: int | None = limited(None, at_least=1)
     count: int | None = limited(None, at_least=1)
     path: str | None = None
+    calibration_list: str | None = None
     seed: int = limited(0, at_least=0)
 
 
@@ -158,13 +160,15 @@ class SimulatedSut:
 class Precision:
     """Group ``precision``: the numbers that the model computes in.
 
-    The file of an fp16 network holds fp32 weights: the system casts them. ``calibration_method``:
+    The file of an fp16 or bf16 network holds fp32 weights: the system casts them. int4 is a
+    translator's: its products' weights in 4 bits, its recurrent layers as in int8.
+    ``calibration_method``:
     an activation's range is that of all its values (minmax) or leaves out the outermost 0.01 % of
     them on each side (percentile); auto is percentile for GPUs, whose activations have a sign, so
     that only 7 bits are left for what a ReLU lets through, and minmax elsewhere.
     """
 
-    name: str = limited(choices=("fp32", "fp16", "int8"))
+    name: str = limited(choices=("fp32", "fp16", "bf16", "int8", "int4"))
     calibration_count: int = limited(64, at_least=1, at_most=100_000)
     calibration_method: str = limited("auto", choices=("auto", "minmax", "percentile"))
 

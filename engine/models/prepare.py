@@ -40,10 +40,15 @@ def prepare(
     """
     artefact = _own(model, cache) if model.kind == "onnx" else _reference(model, cache, progress)
     _check_input(model, artefact)
-    if precision.name != "int8":  # an fp16 system casts the fp32 weights itself
+    if precision.name not in ("int8", "int4"):  # a system of 16 bits casts the weights itself
         return dataclasses.replace(artefact, precision=precision.name)
     if model.task == "translation":
-        return _lightened(artefact, cache, progress)
+        return _lightened(artefact, precision.name, cache, progress)
+    if precision.name == "int4":
+        raise ConfigError(
+            f"precision=int4 is for translation: {model.name} computes in convolutions, which "
+            "no system here has in 4 bits. Use precision=int8."
+        )
     return _quantised(artefact, precision, cache, calibration, progress)
 
 
@@ -96,8 +101,10 @@ def _own(model: config.Model, cache: Cache) -> Artefact:
     weights = f"{path.name} sha256:{digest}"
     own.select_input(loaded, model.input)
     if model.task == "object_detection":
-        file = _adapted(loaded, model, key_of("detector", digest, model.outputs, _source()), cache)
-        return _described(model, file, weights, "detections")
+        adapted = _adapted(
+            loaded, model, key_of("detector", digest, model.outputs, _source()), cache
+        )
+        return _described(model, adapted, weights, "detections")
     output = own.select_output(loaded, model.output)
     if own.is_fixed_to_one(loaded):
         file = _freed(loaded, key_of("batch", digest, output, _versions(), _source()), cache)
@@ -195,15 +202,18 @@ def _quantised(
     return dataclasses.replace(artefact, precision="int8", path=file.path, sha256=file.sha256)
 
 
-def _lightened(artefact: Artefact, cache: Cache, progress: Progress) -> Artefact:
+def _lightened(artefact: Artefact, name: str, cache: Cache, progress: Progress) -> Artefact:
     from engine.models import quantise
 
-    def build(path: Path) -> None:
-        progress(f"quantising the weights of {artefact.name} to int8")
-        quantise.quantise_weights(artefact.path, path, cache)
+    reduced = quantise.needs_reduced_range()
 
-    file = cache.file(key_of("int8", artefact.sha256, _versions(), _source()), ".onnx", build)
-    return dataclasses.replace(artefact, precision="int8", path=file.path, sha256=file.sha256)
+    def build(path: Path) -> None:
+        progress(f"quantising the weights of {artefact.name} to {name}")
+        quantise.quantise_weights(artefact.path, path, reduced, cache, four_bits=name == "int4")
+
+    key = key_of(name, artefact.sha256, reduced, _versions(), _source())
+    file = cache.file(key, ".onnx", build)
+    return dataclasses.replace(artefact, precision=name, path=file.path, sha256=file.sha256)
 
 
 def _hash(array: NDArray[Any]) -> str:

@@ -350,7 +350,15 @@ def test_a_system_refuses_a_precision_that_it_does_not_compute_in(engine):
     ended = engine("sut=cupy", "precision=fp32")
     assert ended.code == 3
     assert "use precision=fp16 or precision=int8" in ended.err
-    assert "fp32 or precision=int8" in engine("precision=fp16").err
+    assert "fp32 or precision=int8 or precision=int4" in engine("precision=fp16").err
+    ended = engine("model=mobilenet", "precision=int4")
+    assert ended.code == 3 and "precision=int4 is for translation: mobilenet" in ended.err
+
+
+def test_a_precision_that_the_processor_lacks_is_refused(engine, monkeypatch):
+    monkeypatch.setattr("sut.openvino.computes_in", lambda precision: False)
+    ended = engine("sut=openvino", "precision=bf16")
+    assert ended.code == 3 and "no bf16 arithmetic: OpenVINO would compute in fp32" in ended.err
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
