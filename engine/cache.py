@@ -68,8 +68,8 @@ class Cache:
             if cached := _verified(path, suffix):
                 return cached
         if resumable:
-            with self._unfinished(stem, suffix) as path:
-                return self._build(stem, suffix, build, path)
+            with self._unfinished(stem, suffix) as kept:
+                return self._build(stem, suffix, build, kept)
         return self._build(stem, suffix, build)
 
     def folder(self, name: str) -> Path:

@@ -98,8 +98,9 @@ def _compiled(model: Path, workers: int, threads: int, precision: str) -> openvi
         "NUM_STREAMS": workers,
         "INFERENCE_NUM_THREADS": workers * threads,
     }
+    core = _openvino().Core()
     try:
-        compiled = _openvino().Core().compile_model(str(model), "CPU", properties)
+        compiled = core.compile_model(str(model), "CPU", properties)
         used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     except Exception as error:  # RuntimeError by its documentation, and others in fact
         reason = str(error).strip().splitlines()[-1]

@@ -16,7 +16,7 @@ from engine.models.reference import REFERENCES, network_of
 from evaluators.top1 import top1
 
 FP32, INT8 = config.Precision("fp32"), config.Precision("int8", calibration_count=8)
-COUNT = 96
+COUNT = 48
 
 
 def reference(kind, **keys):

@@ -13,7 +13,7 @@ from engine.datasets import open_library
 from engine.models import prepare
 from evaluators.bleu import bleu
 
-COUNT = 24
+COUNT = 16
 FP32, INT8 = config.Precision("fp32"), config.Precision("int8", calibration_count=8)
 
 
