@@ -70,7 +70,9 @@ def build(config: Config, say: Say) -> Benchmark:
         return Benchmark(config, cache, _unread(config), None, alone, meter)
     check(config)
     from engine.models import prepare
+    from engine.models.published import as_it_is
 
+    config = replace(config, model=as_it_is(config.model))
     model = config.model
     for key, path in (("model.path", model.path), ("model.weights", model.weights)):
         if path is not None:  # before minutes are spent on the data
@@ -94,6 +96,7 @@ def _resolved(config: Config, root: Path) -> Config:
         dataset=replace(
             dataset,
             path=real(dataset.path),
+            calibration_list=real(dataset.calibration_list),
             performance_sample_count=performance_sample_count(config),
         ),
     )

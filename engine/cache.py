@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import logging
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,16 +53,23 @@ class Cache:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).expanduser().absolute()
 
-    def file(self, key: str, suffix: str, build: Callable[[Path], None]) -> Cached:
+    def file(
+        self, key: str, suffix: str, build: Callable[[Path], None], resumable: bool = False
+    ) -> Cached:
         """The file for ``key`` (hex, from ``key_of``), built by ``build(path)`` if need be.
 
         A file whose content does not match its name is removed with a warning and built anew.
+        ``resumable``: what an interrupted build has written stays, and the next one finds it at
+        its path; one process at a time does that, others build for themselves.
         Raises ConfigError if the folder cannot be written.
         """
         stem = key[:24]
         for path in sorted(self.root.glob(f"{stem}-*{suffix}")):
             if cached := _verified(path, suffix):
                 return cached
+        if resumable:
+            with self._unfinished(stem, suffix) as kept:
+                return self._build(stem, suffix, build, kept)
         return self._build(stem, suffix, build)
 
     def folder(self, name: str) -> Path:
@@ -73,12 +81,32 @@ class Cache:
             raise self._unwritable(error) from error
         return path
 
-    def _build(self, stem: str, suffix: str, build: Callable[[Path], None]) -> Cached:
-        temporary = self.root / f".{stem}-{uuid.uuid4().hex}{suffix}"
+    @contextlib.contextmanager
+    def _unfinished(self, stem: str, suffix: str) -> Iterator[Path | None]:
+        """The file that an interrupted build left or will leave, None if another works on it."""
+        path = self.root / f".{stem}-unfinished{suffix}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            file = path.open("ab")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # It may have been finished, and moved, between opening and locking.
+                ours = path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino
+            except OSError:
+                ours = False
+            yield path if ours else None
+
+    def _build(
+        self, stem: str, suffix: str, build: Callable[[Path], None], kept: Path | None = None
+    ) -> Cached:
+        temporary = kept or self.root / f".{stem}-{uuid.uuid4().hex}{suffix}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self._sweep()
-            temporary.touch(exist_ok=False)
+            temporary.touch(exist_ok=kept is not None)
             build(temporary)
             digest, size = sha256_of(temporary), temporary.stat().st_size
             path = self.root / f"{stem}-{size}-{digest}{suffix}"
@@ -88,8 +116,9 @@ class Cache:
         except OSError as error:
             raise self._unwritable(error) from error
         finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+            if kept is None:
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
         return Cached(path, digest)
 
     def _sweep(self) -> None:

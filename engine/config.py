@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 
 from engine.audit.config import Audit as Audit
 from engine.fields import limited
+from engine.network import Model as Model
+from engine.network import Outputs as Outputs
+from engine.network import Preprocessing as Preprocessing
 from engine.submission.config import Submission as Submission
 from engine.suts import CupySut as CupySut
 from engine.suts import NullSut as NullSut
@@ -21,54 +24,6 @@ from engine.suts import TensorRtSut as TensorRtSut
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 MODES = ("performance", "accuracy", "both", "audit", "submit", "check", "profile", "plan")
-TASKS = ("image_classification", "object_detection", "translation")
-NETWORKS = (
-    "mobilenet_v1",
-    "resnet50_v1_5",
-    "resnet50_v1_0",
-    "ssd_mobilenet_v1",
-    "ssd_resnet34",
-    "gnmt",
-    "onnx",
-)
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How an image becomes a model's input: resize, centre crop, ``(x / scale - mean) / std``.
-
-    A detector's images are not cropped: both sides are resized to ``size``.
-    """
-
-    size: int = limited(224, at_least=8, at_most=4096)
-    resize: int = limited(256, at_least=8, at_most=8192)
-    channels: str = limited("rgb", choices=("rgb", "bgr"))
-    layout: str = limited("nchw", choices=("nchw", "nhwc"))
-    scale: float = limited(1.0, more_than=0)
-    mean: list[float] = limited([0.0, 0.0, 0.0], items=3)
-    std: list[float] = limited([1.0, 1.0, 1.0], more_than=0, items=3)
-
-
-@dataclass(frozen=True)
-class Model:
-    """Group ``model``: a reference network built from code, or a network of the user's own.
-
-    ``width`` (a factor on the number of channels) and ``size`` (side of the input in pixels, null
-    for the reference network's) make small versions of a reference network.
-    """
-
-    kind: str = limited(choices=NETWORKS)
-    name: str = limited()
-    task: str = limited("image_classification", choices=TASKS)
-    width: float = limited(1.0, more_than=0, at_most=1)
-    size: int | None = limited(None, at_least=32, at_most=4096)
-    path: str | None = None
-    weights: str | None = None
-    seed: int = limited(0, at_least=0)
-    input: str | None = None
-    output: str | None = None
-    label_offset: int = limited(0, at_least=-1, at_most=1)
-    preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
 
 @dataclass(frozen=True)
@@ -77,7 +32,8 @@ class Dataset:
 
     ``performance_sample_count``: samples that a performance run loads, null for what the rules
     say of the model. ``count``: samples in all, null for all there are; of synthetic ones, as
-    many as a performance run loads.
+    many as a performance run loads. ``calibration_list``: a file with the names of the images to
+    calibrate with, one a line, as the suite has it; null for those that are not evaluated.
     """
 
     kind: str = limited(choices=("synthetic", "imagenet", "coco", "wmt16"))
@@ -85,6 +41,7 @@ class Dataset:
     performance_sample_count: int | None = limited(None, at_least=1)
     count: int | None = limited(None, at_least=1)
     path: str | None = None
+    calibration_list: str | None = None
     seed: int = limited(0, at_least=0)
 
 
@@ -122,13 +79,15 @@ class Scenario:
 class Precision:
     """Group ``precision``: the numbers that the model computes in.
 
-    The file of an fp16 network holds fp32 weights: the system casts them. ``calibration_method``:
+    The file of an fp16 or bf16 network holds fp32 weights: the system casts them. int4 is a
+    translator's: its products' weights in 4 bits, its recurrent layers as in int8.
+    ``calibration_method``:
     an activation's range is that of all its values (minmax) or leaves out the outermost 0.01 % of
     them on each side (percentile); auto is percentile for GPUs, whose activations have a sign, so
     that only 7 bits are left for what a ReLU lets through, and minmax elsewhere.
     """
 
-    name: str = limited(choices=("fp32", "fp16", "int8"))
+    name: str = limited(choices=("fp32", "fp16", "bf16", "int8", "int4"))
     calibration_count: int = limited(64, at_least=1, at_most=100_000)
     calibration_method: str = limited("auto", choices=("auto", "minmax", "percentile"))
 

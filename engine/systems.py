@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 System = SystemUnderTest | SimulatedSystem
 
 PRECISIONS = {
-    "onnxruntime": ("fp32", "int8"),
-    "openvino": ("fp32", "int8"),
+    "onnxruntime": ("fp32", "int8", "int4"),
+    "openvino": ("fp32", "bf16", "fp16", "int8"),
     "cupy": ("fp16", "int8"),
     "tensorrt": ("fp16", "int8"),
 }
@@ -69,6 +69,14 @@ def check(config: Config) -> None:
             f"sut={own.name}{where} does not compute in precision={config.precision.name}: use "
             f"precision={' or precision='.join(able)}, or another sut."
         )
+    if isinstance(own, OpenVinoSut):
+        from sut.openvino import computes_in
+
+        if not computes_in(config.precision.name):
+            raise ConfigError(
+                f"This processor has no {config.precision.name} arithmetic: OpenVINO would compute "
+                "in fp32 and nobody would see it. Use precision=fp32 or precision=int8."
+            )
     if not config.gpus:
         return
     if config.model.task == "translation" and (config.precision.name != "fp32"):
@@ -136,7 +144,7 @@ def _processor(own: OnnxRuntimeSut | OpenVinoSut, artefact: Artefact) -> System:
     if isinstance(own, OpenVinoSut):
         from sut import openvino
 
-        return openvino.OpenVinoSut(*file, **shared)
+        return openvino.OpenVinoSut(*file, **shared, precision=artefact.precision)
     from sut import onnxruntime
 
     level = own.graph_optimization

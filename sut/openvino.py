@@ -12,17 +12,23 @@ from numpy.typing import NDArray
 from sut.network import Infer, NetworkSut
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import openvino
+
+HINTS = {"bf16": "bf16", "fp16": "f16"}
+"""OpenVINO's names of the precisions that it casts a network to."""
 
 
 class OpenVinoSut(NetworkSut):
-    """Run an ONNX file with OpenVINO, in just the precision that the file says.
+    """Run an ONNX file with OpenVINO, in just the precision that was asked for.
 
-    ``output``: the name of the network's output that is the response. For ``workers``,
+    ``precision``: bf16 or fp16 computes a file's fp32 layers in 16 bits, any other name as they
+    are. ``output``: the name of the network's output that is the response. For ``workers``,
     ``threads``, ``max_batch`` and ``max_wait_us`` see ``NetworkSut``. Each worker has an
     inference request and a stream of its own.
     Raises ModuleNotFoundError if OpenVINO is not installed, RuntimeError with its reason if the
-    file cannot be loaded or has no such output.
+    file cannot be loaded, has no such output, or would be computed in another precision.
     """
 
     def __init__(
@@ -35,8 +41,9 @@ class OpenVinoSut(NetworkSut):
         threads: int = 1,
         max_batch: int = 1,
         max_wait_us: float = 0.0,
+        precision: str = "fp32",
     ) -> None:
-        compiled = _compiled(model, workers, threads)
+        compiled = _compiled(model, workers, threads, precision)
         names = [name for port in compiled.outputs for name in port.names]
         if output not in names:
             known = ", ".join(sorted(names))
@@ -53,6 +60,14 @@ class OpenVinoSut(NetworkSut):
         )
 
 
+def computes_in(precision: str) -> bool:
+    """Whether this processor has the arithmetic; ModuleNotFoundError as ``OpenVinoSut``."""
+    if precision not in HINTS:
+        return True
+    able = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return precision.upper() in able
+
+
 def _infer(request: openvino.InferRequest, output: str) -> Infer:
     from openvino import Tensor
 
@@ -65,21 +80,31 @@ def _infer(request: openvino.InferRequest, output: str) -> Infer:
     return infer
 
 
-def _compiled(model: Path, workers: int, threads: int) -> openvino.CompiledModel:
+def _openvino() -> ModuleType:
     try:
-        import openvino as ov
+        import openvino
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "OpenVINO is not installed. Install it with: pip install 'tailbound[openvino]'"
         ) from error
+    return openvino
+
+
+def _compiled(model: Path, workers: int, threads: int, precision: str) -> openvino.CompiledModel:
+    hint = HINTS.get(precision, "f32")
     properties = {
         # Where a processor has bfloat16, OpenVINO would compute fp32 networks in it.
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": hint,
         "NUM_STREAMS": workers,
         "INFERENCE_NUM_THREADS": workers * threads,
     }
+    core = _openvino().Core()
     try:
-        return ov.Core().compile_model(str(model), "CPU", properties)
+        compiled = core.compile_model(str(model), "CPU", properties)
+        used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     except Exception as error:  # RuntimeError by its documentation, and others in fact
         reason = str(error).strip().splitlines()[-1]
         raise RuntimeError(f"OpenVINO cannot load {model}: {reason}") from error
+    if used != hint:
+        raise RuntimeError(f"OpenVINO computes in {used} on this processor, not in {precision}.")
+    return compiled

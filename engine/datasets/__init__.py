@@ -33,6 +33,9 @@ SOURCES = {
 }
 """By ``dataset.kind``: the tasks that it has the truth for, and the module here for each."""
 
+LISTING = ("imagenet", "coco")
+"""The kinds whose images to calibrate with can be listed."""
+
 
 def open_library(
     dataset: config.Dataset,
@@ -52,6 +55,11 @@ def open_library(
         raise ConfigError(
             f"dataset={dataset.name} is for {' and '.join(tasks)}, the model's task is {task}: "
             f"choose one of dataset={fitting}."
+        )
+    if dataset.calibration_list is not None and dataset.kind not in LISTING:
+        raise ConfigError(
+            f"dataset.calibration_list names images in files, of dataset={' or '.join(LISTING)}; "
+            f"dataset={dataset.name} has samples of its own to calibrate with."
         )
     source = importlib.import_module(f"engine.datasets.{tasks[task]}")
     opened: Library = source.open_library(dataset, task, preprocessing, cache, progress)

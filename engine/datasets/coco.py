@@ -1,8 +1,9 @@
 """A folder with COCO's images and ``instances_val2017.json``, as COCO unpacks.
 
 The annotations lie in ``annotations/`` or in the folder itself, the images in ``val2017/`` or in
-the folder. Sample i is the i-th image that the file lists. Calibration images come from
-``calibration_map.txt`` (a name on each line), or else are those that ``dataset.count`` leaves over.
+the folder. Sample i is the i-th image that the file lists. Calibration images are those that
+``dataset.calibration_list`` or ``calibration_map.txt`` names, one a line, which may lie in
+``train2017/`` too; or else those that ``dataset.count`` leaves over.
 """
 
 from __future__ import annotations
@@ -21,10 +22,9 @@ from engine import config
 from engine.cache import Cache, key_of
 from engine.datasets import photographs, pixels
 from engine.datasets.library import Library
-from engine.datasets.photographs import CALIBRATION_MAP
 from engine.errors import ConfigError
 
-INSTANCES, IMAGES = "instances_val2017.json", "val2017"
+INSTANCES, IMAGES, TRAINING = "instances_val2017.json", "val2017", "train2017"
 
 Rows = list[dict[str, Any]]
 
@@ -61,7 +61,10 @@ def open_library(
         pixels_sha256=digest,
         preprocessing=preprocessing,
         calibration_pixels=lambda n: photographs.calibration(
-            folder, _listed(folder, home), files[count:], n, lambda path: decode(path, size)
+            photographs.listed(dataset, folder, (home, folder / TRAINING, folder)),
+            files[count:],
+            n,
+            lambda path: decode(path, size),
         ),
         image=image,
     )
@@ -120,14 +123,6 @@ def decode(path: Path, size: int, shape: tuple[int, int] | None = None) -> NDArr
 
 def _shape(image: dict[str, Any]) -> tuple[int, int]:
     return image["width"], image["height"]
-
-
-def _listed(folder: Path, home: Path) -> list[Path] | None:
-    path = folder / CALIBRATION_MAP
-    if not path.is_file():
-        return None
-    names = [line.strip() for line in photographs.read_text(path, "").splitlines()]
-    return [home / photographs.check_inside(name, str(path)) for name in names if name]
 
 
 def _each(path: Path, part: str, rows: Rows, read: Callable[[dict[str, Any]], Any]) -> Rows:

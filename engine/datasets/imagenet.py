@@ -1,9 +1,9 @@
 """A folder of images with ``val_map.txt``, the form in which the suite reads ImageNet.
 
-Each line of the map is ``relative/name.jpg LABEL``. Calibration images come from
-``calibration_map.txt`` (same form, the label may be missing), which is used as it is given: the
-suite's own list names validation images. Without that file they are the lines of ``val_map.txt``
-that ``dataset.count`` leaves out.
+Each line of the map is ``relative/name.jpg LABEL``. Calibration images are those that
+``dataset.calibration_list`` or ``calibration_map.txt`` names, one a line, used as it is given: the
+suite's own list names validation images. Without one they are the lines of ``val_map.txt`` that
+``dataset.count`` leaves out.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from engine import config
 from engine.cache import Cache, key_of
 from engine.datasets import photographs, pixels
 from engine.datasets.library import Library
-from engine.datasets.photographs import CALIBRATION_MAP, MAX_PIXELS
+from engine.datasets.photographs import MAX_PIXELS
 from engine.errors import ConfigError
 
 CLASSES = 1000
 MAP = "val_map.txt"
 
-Entry = tuple[str, int | None]
+Entry = tuple[str, int]
 
 
 def open_library(
@@ -38,7 +38,7 @@ def open_library(
 ) -> Library:
     """The first ``dataset.count`` lines of the folder's map, decoded and cropped."""
     folder = photographs.folder_of(dataset, MAP)
-    entries = read_map(folder / MAP, labelled=True)
+    entries = read_map(folder / MAP)
     count = dataset.count or len(entries)
     if count > len(entries):
         raise ConfigError(
@@ -63,13 +63,18 @@ def open_library(
         pixels=array,
         pixels_sha256=digest,
         preprocessing=preprocessing,
-        calibration_pixels=lambda n: _calibration(folder, entries[count:], n, p),
+        calibration_pixels=lambda n: photographs.calibration(
+            photographs.listed(dataset, folder, (folder,)),
+            [folder / name for name, _ in entries[count:]],
+            n,
+            lambda path: decode(path, p.resize, p.size),
+        ),
         image=image,
     )
 
 
-def read_map(path: Path, labelled: bool) -> list[Entry]:
-    """Names and labels of a map file, in order; labels are None where they may be missing.
+def read_map(path: Path) -> list[Entry]:
+    """Names and labels of a map file, in order.
 
     Raises ConfigError naming the first line that is malformed, leaves the folder, or has a label
     outside 0 ... 999.
@@ -80,7 +85,7 @@ def read_map(path: Path, labelled: bool) -> list[Entry]:
         "for each image.",
     ).splitlines()
     numbered = ((i, line.strip()) for i, line in enumerate(lines, 1))
-    entries = [_entry(line, f"{path}, line {i}", labelled) for i, line in numbered if line]
+    entries = [_entry(line, f"{path}, line {i}") for i, line in numbered if line]
     if not entries:
         raise ConfigError(f"{path} is empty: it needs a line 'name.jpg LABEL' for each image.")
     return entries
@@ -98,27 +103,11 @@ def decode(path: Path, resize: int, size: int) -> NDArray[np.uint8]:
     return np.asarray(resized.crop((left, top, left + size, top + size)), np.uint8)
 
 
-def _entry(line: str, where: str, labelled: bool) -> Entry:
+def _entry(line: str, where: str) -> Entry:
     name, _, label = line.rpartition(" ")
-    if not labelled and not (name and label.isdecimal()):
-        name, label = line, ""
-    if not name.strip() or (labelled and not label.isdecimal()):
+    if not name.strip() or not label.isdecimal():
         raise ConfigError(f"{where}: '{line[:80]}' is not of the form 'name.jpg LABEL'.")
     name = photographs.check_inside(name.strip(), where)
-    if label and not 0 <= int(label) < CLASSES:
+    if not 0 <= int(label) < CLASSES:
         raise ConfigError(f"{where}: the label {label} is not within 0 ... {CLASSES - 1}.")
-    return name, int(label) if label else None
-
-
-def _calibration(
-    folder: Path, left_out: list[Entry], count: int, p: config.Preprocessing
-) -> NDArray[np.uint8]:
-    listed = folder / CALIBRATION_MAP
-    entries = read_map(listed, labelled=False) if listed.is_file() else None
-    return photographs.calibration(
-        folder,
-        None if entries is None else [folder / name for name, _ in entries],
-        [folder / name for name, _ in left_out],
-        count,
-        lambda path: decode(path, p.resize, p.size),
-    )
+    return name, int(label)

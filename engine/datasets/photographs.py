@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +17,7 @@ from engine.errors import ConfigError
 MAX_PIXELS = 64_000_000
 FORMATS = ("JPEG", "PNG", "WEBP")
 CALIBRATION_MAP = "calibration_map.txt"
+_LABEL = re.compile(r"\s+\d+$")
 
 
 def folder_of(dataset: config.Dataset, needs: str) -> Path:
@@ -68,23 +70,45 @@ def identity(path: Path) -> tuple[str, int, int]:
     return str(path), found.st_size, found.st_mtime_ns
 
 
+def listed(dataset: config.Dataset, folder: Path, homes: Sequence[Path]) -> list[Path] | None:
+    """The images to calibrate with, by ``dataset.calibration_list`` or the folder's own map.
+
+    A name on each line, which a label may follow; the image lies in the first of ``homes`` that
+    has it. None without a list.
+    """
+    if dataset.calibration_list is not None:
+        path = Path(dataset.calibration_list).expanduser()
+    else:
+        path = folder / CALIBRATION_MAP
+        if not path.is_file():
+            return None
+    lines = read_text(path, "dataset.calibration_list must be a file of names, one a line.")
+    names = [_LABEL.sub("", line.strip()) for line in lines.splitlines()]
+    found = [_placed(check_inside(name, str(path)), homes) for name in names if name]
+    if not found:
+        raise ConfigError(f"{path} is empty: it needs the name of an image on each line.")
+    return found
+
+
+def _placed(name: str, homes: Sequence[Path]) -> Path:
+    places = [home / name for home in homes]
+    return next((place for place in places if place.is_file()), places[0])
+
+
 def calibration(
-    folder: Path,
     listed: Sequence[Path] | None,
     left_out: Sequence[Path],
     count: int,
     decode: Callable[[Path], NDArray[np.uint8]],
 ) -> NDArray[np.uint8]:
-    """``count`` images from the calibration map, or without one from those never evaluated."""
+    """The first ``count`` images of the list, or without one of those never evaluated."""
     files = left_out if listed is None else listed
     if len(files) < count:
-        source = (
-            "dataset.count leaves over" if listed is None else f"{folder / CALIBRATION_MAP} names"
-        )
+        source = "dataset.count leaves over" if listed is None else "the list of them names"
         raise ConfigError(
             f"Calibration needs {count} images that are not evaluated; {source} {len(files)}. "
-            f"Give them in {CALIBRATION_MAP}, set dataset.count= below the number of images, or "
-            "lower precision.calibration_count=."
+            f"Give them in dataset.calibration_list= or {CALIBRATION_MAP}, set dataset.count= "
+            "below the number of images, or lower precision.calibration_count=."
         )
     return pixels.stacked(count, lambda i: decode(files[i]))
 

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from engine.cache import sha256_of
 from engine.errors import INTERRUPTED, VALID, ConfigError, TailboundError
 from engine.fetch import catalogue
-from engine.fetch.catalogue import Entry
+from engine.fetch.catalogue import Entry, Source
 from engine.fetch.progress import megabytes, progress
 from engine.paths import CACHE_VARIABLE, cache_dir, conf_dir, fetched_dir
 
@@ -68,7 +69,7 @@ def _list() -> None:
     folder = conf_dir() / "fetch"
     for name in catalogue.names(folder):
         entry = catalogue.load(folder / f"{name}.yaml")
-        print(f"{name}  ({megabytes(entry.source.size_bytes)} to download)")
+        print(f"{name}  ({_size(entry.source)} to download)")
         print(f"    {entry.description}")
         for line in entry.licence:
             print(f"    {line}")
@@ -87,9 +88,8 @@ def fetch(entry: Entry, folder: Path) -> None:
             print(f"{entry.name}: now in {folder}")
     except OSError as error:
         raise _storage_error(error, entry, folder) from error
-    print("Next:")
-    for command in next_commands(entry, folder):
-        print(f"    {command}")
+    if commands := next_commands(entry, folder):
+        print("Next:", *commands, sep="\n    ")
 
 
 def _get(entry: Entry, folder: Path) -> None:
@@ -97,28 +97,36 @@ def _get(entry: Entry, folder: Path) -> None:
     from engine.fetch import npm
     from engine.fetch.archive import unpack
     from engine.fetch.client import Client, public
-    from engine.fetch.download import download
+    from engine.fetch.download import download, sized
     from engine.fetch.folder import install, staging
     from engine.fetch.index import cafile
 
     source = entry.source
-    registry = npm if source.kind == "npm" else pypi
-    index = registry.index_url()
+    registry = {"npm": npm, "pypi": pypi}.get(source.kind)
+    index = source.url if registry is None else registry.index_url()
     print(f"{entry.name}: {entry.description}")
-    print(f"  source   {source.package} {source.version} from {public(index)}")
-    print(f"  archive  {source.file}, {megabytes(source.size_bytes)}")
+    print(f"  source   {f'{source.package} {source.version} from '.lstrip()}{public(index)}")
+    print(f"  file     {source.file}, {_size(source)}")
     for number, line in enumerate(entry.licence):
         print(f"  {'' if number else 'licence':<8} {line}")
     print(f"  folder   {folder}", flush=True)
     client = Client(cafile(), login_url=index)
     part = _part(entry, folder)
-    url = registry.locate(source, index, client)
+    url = index if registry is None else registry.locate(source, index, client)
     folder.mkdir(parents=True, exist_ok=True)
+    source = sized(client, url, source)
     with progress(source.file, source.size_bytes) as report:
         download(client, url, part, source, report)
+    if not source.sha256:
+        print(f"  SHA-256  {sha256_of(part)}")
+        print("           not pinned in the catalogue: compare it with one that you trust")
     with staging(folder) as staged:
         install(staged, unpack(part, entry, staged), folder, entry)
     part.unlink()
+
+
+def _size(source: Source) -> str:
+    return megabytes(source.size_bytes) if source.size_bytes else "size not known here"
 
 
 def _part(entry: Entry, folder: Path) -> Path:

@@ -19,6 +19,7 @@ from engine.fetch.catalogue import Entry, is_plain, target
 
 _ZIP = (".whl", ".zip")
 _TAR = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
+_PLAIN = (".onnx",)
 _CHUNK_BYTES = 1 << 18
 _BROKEN = (
     zipfile.BadZipFile,
@@ -87,8 +88,10 @@ def _items(archive: Path, file_name: str) -> Iterator[_Item]:
         yield from _zip_items(archive)
     elif file_name.endswith(_TAR):
         yield from _tar_items(archive)
+    elif file_name.endswith(_PLAIN):
+        yield _Item(file_name, True, archive.stat().st_size, lambda: archive.open("rb"))
     else:
-        allowed = ", ".join(_ZIP + _TAR)
+        allowed = ", ".join(_ZIP + _TAR + _PLAIN)
         raise ConfigError(f"{file_name} is no archive known here: it must end in {allowed}.")
 
 

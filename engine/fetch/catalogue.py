@@ -18,14 +18,18 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class Source:
-    """The one published archive: where it is listed, its size in bytes and its SHA-256 (hex)."""
+    """The one published archive or file: where it is listed, its size in bytes, its SHA-256 (hex).
 
-    kind: str = limited(choices=("pypi", "npm"))
-    package: str = limited()
-    version: str = limited()
+    Of a file at a ``url`` size and hash may be unknown (0 and ""): nothing vouches for it then.
+    """
+
+    kind: str = limited(choices=("pypi", "npm", "url"))
+    package: str = ""
+    version: str = ""
+    url: str = ""
     file: str = limited()
-    size_bytes: int = limited(at_least=1)
-    sha256: str = limited()
+    size_bytes: int = limited(0, at_least=0)
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Entry:
     members: list[Member] = field(default_factory=list)
     label_map: str | None = None
     max_unpacked_bytes: int = limited(at_least=1)
-    sums_sha256: str = limited()
+    sums_sha256: str = ""
     licence: list[str] = field(default_factory=list)
     next: list[str] = field(default_factory=list)
     next_paths: dict[str, str] = field(default_factory=dict)
@@ -101,9 +105,16 @@ def load(path: Path) -> Entry:
 def _faults(entry: Entry, path: Path) -> Iterator[str]:
     if entry.name != path.stem or not _NAME.fullmatch(entry.name):
         yield f"name={entry.name} must be the file's own name, in a-z, 0-9, '.', '_' and '-'."
-    for key, digest in (("source.sha256", entry.source.sha256), ("sums_sha256", entry.sums_sha256)):
-        if not _SHA256.fullmatch(digest):
+    source = entry.source
+    for key, digest in (("source.sha256", source.sha256), ("sums_sha256", entry.sums_sha256)):
+        unknown = source.kind == "url" and not digest
+        if not unknown and not _SHA256.fullmatch(digest):
             yield f"{key} must be 64 lower-case hexadecimal digits."
+    if source.kind == "url":
+        if not source.url.startswith("https://"):
+            yield "source.url must be an https address."
+    elif not (source.package and source.version and source.size_bytes):
+        yield "source needs package, version and size_bytes."
     if not entry.licence:
         yield "licence must say under which terms the files come."
     if not entry.members:

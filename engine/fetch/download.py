@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Callable
@@ -18,6 +19,18 @@ CHUNK_BYTES = 1 << 16
 _RANGE_NOT_SATISFIABLE = 416
 
 
+def sized(client: Client, url: str, source: Source) -> Source:
+    """``source`` with its size, asked of the server where the catalogue does not know it."""
+    if source.size_bytes:
+        return source
+    with client.get(url, {"Range": "bytes=0-0"}) as response:
+        ranged = re.fullmatch(r"bytes 0-0/(\d+)", response.headers.get("Content-Range", ""))
+        told = ranged[1] if ranged else response.headers.get("Content-Length", "")
+    if not told.isdigit() or int(told) == 0 or (response.status == 206 and not ranged):
+        raise ConfigError(f"{host(url)} does not say how large {source.file} is.")
+    return dataclasses.replace(source, size_bytes=int(told))
+
+
 def download(
     client: Client, url: str, part: Path, source: Source, report: Callable[[int], None]
 ) -> None:
@@ -29,7 +42,7 @@ def download(
     """
     resumed = _present(part) > 0
     _complete(client, url, part, source, report)
-    if sha256_of(part) == source.sha256:
+    if source.sha256 in ("", sha256_of(part)):
         return
     if resumed:
         part.unlink()

@@ -12,12 +12,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.models import mobilenet_v1, resnet50_v1_5
+from engine.models import mobilenet_v1, resnet50_v1_5, ssd_mobilenet_v1
 
 Tensors = Mapping[str, NDArray[Any]]
 
-SLIM = re.compile(r"(?:MobilenetV1/)+Conv2d_(\d+)(?:_(depthwise|pointwise))?/\w*(weights|bias)")
+SLIM = re.compile(
+    r"(?:FeatureExtractor/)?(?:MobilenetV1/)+Conv2d_(\d+)(?:_(depthwise|pointwise))?"
+    r"/\w*?(weights|bias)(?:_quant/.*)?"
+)
+EXTRAS = re.compile(
+    r"FeatureExtractor/MobilenetV1/Conv2d_13_pointwise_([12])_Conv2d_(\d)_\w+"
+    r"/\w*?(weights|bias)(?:_quant/.*)?"
+)
+HEADS = re.compile(
+    r"BoxPredictor_(\d)/(BoxEncoding|Class)Predictor/\w*?(weights|bias)(?:_quant/.*)?"
+)
 SLIM_LOGITS = "MobilenetV1/Logits/Conv2d_1c_1x1/"
+CLASSES = len(ssd_mobilenet_v1.CATEGORIES) + 1
+ANCHORS = "anchors"
 KERAS = re.compile(r"(?:res|bn)(\d)([a-f])_branch(1|2a|2b|2c)")
 KERAS_BRANCHES = {"2a": ("conv1", "bn1"), "2b": ("conv2", "bn2"), "2c": ("conv3", "bn3")}
 KERAS_SHORTCUT = ("downsample.0", "downsample.1")
@@ -43,16 +55,45 @@ def mobilenet_from_slim(tensors: Tensors) -> dict[str, NDArray[Any]]:
             found["fc.bias"] = value
         elif match := SLIM.fullmatch(name):
             number, layer, kind = match.groups()
-            conv = f"blocks.{number}.{layer}" if layer else "conv"
-            if kind == "weights":
-                order = (3, 0, 1, 2) if layer == "depthwise" else (0, 3, 1, 2)
-                found[f"{conv}.weight"] = value.transpose(order)
-            else:
-                norm = f"{conv}_bn" if layer else "bn"
-                found |= _only_shifting(norm, value, mobilenet_v1.EPSILON)
+            conv, norm = f"blocks.{number}.{layer}", f"blocks.{number}.{layer}_bn"
+            conv, norm = (conv, norm) if layer else ("conv", "bn")
+            found |= _folded(conv, norm, kind, value, layer == "depthwise")
         else:
             found[name] = value
     return found
+
+
+def ssd_mobilenet_from_tensorflow(tensors: Tensors) -> dict[str, NDArray[Any]]:
+    """SSD-MobileNet-v1 as TensorFlow's detection models name it, its normalisation folded.
+
+    Their heads answer box by box and class by class within a box, ours the other way round.
+    """
+    found: dict[str, NDArray[Any]] = {}
+    for name, value in mobilenet_from_slim(tensors).items():
+        if match := EXTRAS.fullmatch(name):
+            part, number, kind = match.groups()
+            layer = f"extras.{int(number) - 1}.{int(part) - 1}"
+            found |= _folded(layer, f"{layer}_bn", kind, value)
+        elif match := HEADS.fullmatch(name):
+            number, what, kind = match.groups()
+            layer, values = ("classes", CLASSES) if what == "Class" else ("boxes", 4)
+            rows = value if kind == "bias" else value.transpose(0, 3, 1, 2)
+            regrouped = rows.reshape(-1, values, *rows.shape[1:]).swapaxes(0, 1)
+            part = "bias" if kind == "bias" else "weight"
+            found[f"heads.{number}.{layer}.{part}"] = regrouped.reshape(rows.shape)
+        elif name != ANCHORS:
+            found[name] = value
+    return found
+
+
+def _folded(
+    conv: str, norm: str, kind: str, value: NDArray[Any], depthwise: bool = False
+) -> dict[str, NDArray[Any]]:
+    """A kernel (output, height, width, input; depthwise 1, height, width, channel), or the bias
+    that a normalisation was folded into."""
+    if kind == "weights":
+        return {f"{conv}.weight": value.transpose((3, 0, 1, 2) if depthwise else (0, 3, 1, 2))}
+    return _only_shifting(norm, value, mobilenet_v1.EPSILON)
 
 
 def _only_shifting(norm: str, shift: NDArray[Any], epsilon: float) -> dict[str, NDArray[Any]]:

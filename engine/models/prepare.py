@@ -17,6 +17,8 @@ from engine.errors import ConfigError
 from engine.models.artefact import Artefact
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
+
     from engine.models.graph import Network, Weights
 
 Calibration = Callable[[int], tuple[NDArray[Any], ...]]
@@ -38,10 +40,15 @@ def prepare(
     """
     artefact = _own(model, cache) if model.kind == "onnx" else _reference(model, cache, progress)
     _check_input(model, artefact)
-    if precision.name != "int8":  # an fp16 system casts the fp32 weights itself
+    if precision.name not in ("int8", "int4"):  # a system of 16 bits casts the weights itself
         return dataclasses.replace(artefact, precision=precision.name)
     if model.task == "translation":
-        return _lightened(artefact, cache, progress)
+        return _lightened(artefact, precision.name, cache, progress)
+    if precision.name == "int4":
+        raise ConfigError(
+            f"precision=int4 is for translation: {model.name} computes in convolutions, which "
+            "no system here has in 4 bits. Use precision=int8."
+        )
     return _quantised(artefact, precision, cache, calibration, progress)
 
 
@@ -79,10 +86,10 @@ def _weights(model: config.Model, network: Network) -> tuple[str, Callable[[], W
 def _own(model: config.Model, cache: Cache) -> Artefact:
     from engine.models import own
 
-    if model.task != "image_classification":
+    if model.task == "translation":
         raise ConfigError(
-            f"model=onnx with model.task={model.task}: only image classifiers can be run from a "
-            "file so far. Use model=ssd_mobilenet or model=ssd_resnet34 for object detection."
+            "model=onnx with model.task=translation: image classifiers and detectors can be run "
+            "from a file, translators cannot so far. Use model=gnmt with model.weights=FILE."
         )
     if model.width != 1 or model.size is not None:
         raise ConfigError("model.width and model.size belong to reference networks: leave them.")
@@ -92,6 +99,11 @@ def _own(model: config.Model, cache: Cache) -> Artefact:
     digest = own.content_sha256(path, loaded)
     weights = f"{path.name} sha256:{digest}"
     own.select_input(loaded, model.input)
+    if model.task == "object_detection":
+        adapted = _adapted(
+            loaded, model, key_of("detector", digest, model.outputs, _source()), cache
+        )
+        return _described(model, adapted, weights, "detections")
     output = own.select_output(loaded, model.output)
     if own.is_fixed_to_one(loaded):
         file = _freed(loaded, key_of("batch", digest, output, _versions(), _source()), cache)
@@ -100,13 +112,22 @@ def _own(model: config.Model, cache: Cache) -> Artefact:
     return _described(model, file or Cached(path, digest), weights, output)
 
 
-def _freed(loaded: object, key: str, cache: Cache) -> Cached | None:
+def _adapted(loaded: ModelProto, model: config.Model, key: str, cache: Cache) -> Cached:
+    """The user's detector with the inputs and the output that ours have."""
+    from onnx import save
+
+    from engine.models import published
+
+    adapted = published.detector(loaded, model.outputs)
+    return cache.file(key, ".onnx", lambda path: save(adapted, str(path), format="protobuf"))
+
+
+def _freed(loaded: ModelProto, key: str, cache: Cache) -> Cached | None:
     """The user's network with a dynamic batch dimension, None if it cannot have one."""
-    from onnx import ModelProto, save
+    from onnx import save
 
     from engine.models import batching
 
-    assert isinstance(loaded, ModelProto)
     if (freed := batching.with_dynamic_batch(loaded)) is None:
         return None
     return cache.file(key, ".onnx", lambda path: save(freed, str(path), format="protobuf"))
@@ -180,15 +201,18 @@ def _quantised(
     return dataclasses.replace(artefact, precision="int8", path=file.path, sha256=file.sha256)
 
 
-def _lightened(artefact: Artefact, cache: Cache, progress: Progress) -> Artefact:
+def _lightened(artefact: Artefact, name: str, cache: Cache, progress: Progress) -> Artefact:
     from engine.models import quantise
 
-    def build(path: Path) -> None:
-        progress(f"quantising the weights of {artefact.name} to int8")
-        quantise.quantise_weights(artefact.path, path, cache)
+    reduced = quantise.needs_reduced_range()
 
-    file = cache.file(key_of("int8", artefact.sha256, _versions(), _source()), ".onnx", build)
-    return dataclasses.replace(artefact, precision="int8", path=file.path, sha256=file.sha256)
+    def build(path: Path) -> None:
+        progress(f"quantising the weights of {artefact.name} to {name}")
+        quantise.quantise_weights(artefact.path, path, reduced, cache, four_bits=name == "int4")
+
+    key = key_of(name, artefact.sha256, reduced, _versions(), _source())
+    file = cache.file(key, ".onnx", build)
+    return dataclasses.replace(artefact, precision=name, path=file.path, sha256=file.sha256)
 
 
 def _hash(array: NDArray[Any]) -> str:

@@ -205,7 +205,13 @@ def _tflite(path: Path) -> dict[str, NDArray[np.generic]]:
     from engine.models import foreign, tflite
 
     with _read_as(path, "TensorFlow Lite"):
-        return foreign.mobilenet_from_slim(tflite.read(path))
+        tensors = tflite.read(path)
+        detector = any(name.startswith("BoxPredictor") for name in tensors)
+        return (
+            foreign.ssd_mobilenet_from_tensorflow(tensors)
+            if detector
+            else foreign.mobilenet_from_slim(tensors)
+        )
 
 
 def _tfjs(path: Path) -> dict[str, NDArray[np.generic]]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from engine.passing import Passing
 from loadgen import Mode, Progress
 from loadgen.progress import Watch
 
@@ -41,7 +42,10 @@ class Reporter:
         self._live.stop()
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """A line that stays; a passing one is replaced by the next, or comes seldom."""
+        if isinstance(text, Passing):
+            self._pass(text)
+            return
         self.console.print(Text(text, style="dim"))
         sys.stderr.flush()
 
@@ -51,18 +55,28 @@ class Reporter:
 
     def follow(self, name: str, watch: Watch | None) -> Watch:
         """A watch that shows the run's progress and then asks ``watch`` whether to go on."""
-        interval_s = LIVE_INTERVAL_S if self.console.is_terminal else PLAIN_INTERVAL_S
         # A run shorter than the interval says nothing where lines stay.
         self._shown_at = time.monotonic() if not self.console.is_terminal else 0.0
 
         def follow(progress: Progress) -> bool:
-            now = time.monotonic()
-            if now - self._shown_at >= interval_s:
-                self._shown_at = now
+            if self._is_time():
                 self._show(line(name, progress))
             return bool(watch and watch(progress))
 
         return follow
+
+    def _pass(self, text: str) -> None:
+        if self._is_time():
+            self._show(str(text))
+
+    def _is_time(self) -> bool:
+        """Whether the last line has stood for long enough; asked before a new one is made."""
+        now = time.monotonic()
+        interval_s = LIVE_INTERVAL_S if self.console.is_terminal else PLAIN_INTERVAL_S
+        if now - self._shown_at < interval_s:
+            return False
+        self._shown_at = now
+        return True
 
     def _show(self, text: str) -> None:
         if self.console.is_terminal:

@@ -49,6 +49,34 @@ def test_damaged_file_is_built_anew_with_a_warning(tmp_path, caplog, damage):
     assert "damaged" in caplog.text and str(path) in caplog.text
 
 
+def test_a_resumable_build_finds_what_it_had_written(tmp_path):
+    found = []
+
+    def build(path: Path) -> None:
+        found.append(path.read_bytes())
+        with path.open("ab") as file:
+            file.write(b"half")
+        if len(found) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Cache(tmp_path).file(KEY, ".bin", build, resumable=True)
+    made = Cache(tmp_path).file(KEY, ".bin", build, resumable=True)
+    assert found == [b"", b"half"] and made.path.read_bytes() == b"halfhalf"
+    assert list(tmp_path.iterdir()) == [made.path]
+
+
+def test_two_do_not_go_on_with_the_same_file(tmp_path):
+    def build(path: Path) -> None:
+        assert path.read_bytes() == b""
+        path.write_bytes(b"content")
+        if path.name.endswith("unfinished.bin"):  # while that is locked, another comes
+            Cache(tmp_path).file(KEY, ".bin", build, resumable=True)
+
+    made = Cache(tmp_path).file(KEY, ".bin", build, resumable=True)
+    assert list(tmp_path.iterdir()) == [made.path]
+
+
 def test_failed_build_leaves_nothing(tmp_path):
     def fail(path: Path) -> None:
         path.write_bytes(b"half")

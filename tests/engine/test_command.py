@@ -370,6 +370,18 @@ def test_a_checkout_that_is_not_compiled_runs_the_installed_package(tmp_path):
     assert "scenario=ofline is not a choice" in ended.stderr
 
 
+def test_a_system_refuses_a_precision_that_it_does_not_compute_in(engine):
+    assert "fp32 or precision=int8 or precision=int4" in engine("precision=fp16").err
+    ended = engine("model=mobilenet", "precision=int4")
+    assert ended.code == 3 and "precision=int4 is for translation: mobilenet" in ended.err
+
+
+def test_a_precision_that_the_processor_lacks_is_refused(engine, monkeypatch):
+    monkeypatch.setattr("sut.openvino.computes_in", lambda precision: False)
+    ended = engine("sut=openvino", "precision=bf16")
+    assert ended.code == 3 and "no bf16 arithmetic: OpenVINO would compute in fp32" in ended.err
+
+
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
 def test_without_cupy_the_gpus_system_says_what_to_install(engine):
     ended = engine("sut=cupy", "precision=fp16")

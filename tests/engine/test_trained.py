@@ -16,11 +16,11 @@ pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def fetched(tmp_path_factory):
-    """A cache with both networks and the photographs, from this machine's package indexes."""
+    """A cache with the networks and the photographs, from this machine's package indexes."""
     cache = tmp_path_factory.mktemp("fetched")
     patch = pytest.MonkeyPatch()
     patch.setenv("TAILBOUND_CACHE", str(cache))
-    for name in ("photos", "mobilenet", "resnet50_v1"):
+    for name in ("photos", "mobilenet", "resnet50_v1", "coco_photos", "ssd_mobilenet"):
         assert command.main([name]) == 0
     patch.undo()
     return cache
@@ -105,3 +105,39 @@ def test_our_mobilenet_answers_as_the_file_itself_does(configured, fetched):
         (scores,) = theirs([image.transpose(0, 2, 3, 1)]).values()
         ours = benchmark.sut._lanes[0].answer(samples, np.array([row]))
         np.testing.assert_allclose(softmax(ours), scores, rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize("sut", ["onnxruntime", "openvino"])
+def test_a_detector_finds_what_the_photographs_show(sut, assessed):
+    pytest.importorskip(sut)
+    accuracy = assessed("ssd_mobilenet", f"sut={sut}")
+    assert accuracy["synthetic"] is False
+    assert accuracy["quality"]["count"] == 4
+    assert accuracy["quality"]["value"] == pytest.approx(35.4, abs=0.5)
+    flipped = assessed("ssd_mobilenet", f"sut={sut}", "model.preprocessing.channels=bgr")
+    assert flipped["quality"]["value"] < 0.8 * accuracy["quality"]["value"]
+
+
+def test_our_detector_finds_what_the_file_itself_does(configured, fetched):
+    """TensorFlow Lite's own runtime, which computes in 8 bits and shows ten detections."""
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    benchmark = build(
+        configured("experiment=ssd_mobilenet_photos", f"cache_dir={fetched}"), lambda message: None
+    )
+    library = benchmark.library
+    ours = benchmark.sut._lanes[0].answer(library.load(np.arange(4)), np.arange(4))
+    (file,) = fetched.glob("fetched/ssd_mobilenet/*.tflite")
+    theirs = litert.Interpreter(str(file))
+    theirs.allocate_tensors()
+    agreed = 0
+    for row in range(4):
+        theirs.set_tensor(theirs.get_input_details()[0]["index"], library.pixels[row][None])
+        theirs.invoke()
+        boxes, classes, scores, _ = (
+            theirs.get_tensor(output["index"])[0] for output in theirs.get_output_details()
+        )
+        for box, number, score in zip(boxes[:3], classes[:3], scores[:3], strict=True):
+            same = ours[row][ours[row][:, 6] == number + 1]
+            near = np.abs(same[:, 1:5] - box).max(axis=1) < 0.03
+            agreed += bool((np.abs(same[near, 5] - score) < 0.06).any())
+    assert agreed >= 11  # of the best three of each photograph

@@ -38,6 +38,7 @@ def test_speed_and_quality_in_one_record(engine):
 def test_every_other_scenario_runs(engine, scenario):
     keys = ("scenario.min_query_count=4", "search=none", "scenario.target_qps=3")
     keys += ("rules.early_stopping=false",)
+    keys += ("scenario.samples_per_query=2",) * (scenario == "multi_stream")
     ended = engine(*SMALL, f"scenario={scenario}", *keys)
     assert ended.code in (0, 2), ended.err
     assert ended.record["performance"]["metric"]["value"] > 0

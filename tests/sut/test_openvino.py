@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from sut.openvino import OpenVinoSut
+from sut.openvino import HINTS, OpenVinoSut, computes_in
 
 
 @pytest.fixture
@@ -19,6 +19,18 @@ def test_single_precision_means_single_precision(sut):
 
     compiled = sut.requests[0].get_compiled_model()
     assert compiled.get_property("INFERENCE_PRECISION_HINT") == Type.f32
+
+
+@pytest.mark.parametrize("precision", HINTS)
+def test_sixteen_bits_are_computed_or_refused(network, precision):
+    pytest.importorskip("openvino")
+    assert computes_in("fp32") and computes_in("int8")
+    if not computes_in(precision):
+        with pytest.raises(RuntimeError, match=f"computes in f32 .* not in {precision}"):
+            OpenVinoSut(network(), "y", precision=precision)
+        return
+    compiled = OpenVinoSut(network(), "y", precision=precision).requests[0].get_compiled_model()
+    assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == HINTS[precision]
 
 
 def test_each_worker_has_a_request_and_a_stream_of_its_own(sut):

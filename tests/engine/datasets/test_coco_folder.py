@@ -152,3 +152,10 @@ def test_calibration_images_are_listed_or_left_over(folder, tmp_path):
         library.calibration(2)
     (folder / "calibration_map.txt").write_text("000000000632.png\n000000000139.png\n")
     assert (library.calibration(2)[0] == everything[[2, 0]]).all()
+    (folder / "train2017").mkdir()
+    Image.new("RGB", (9, 9), (7, 7, 7)).save(folder / "train2017" / "000000391895.png")
+    names = tmp_path / "coco_cal_images_list.txt"
+    names.write_text("000000391895.png\n000000000285.png\n")
+    library = opened(folder, tmp_path, calibration_list=str(names))
+    first, second = library.calibration(2)[0]
+    assert (first == 7).all() and (second == everything[1]).all()

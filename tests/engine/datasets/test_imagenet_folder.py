@@ -124,6 +124,32 @@ def test_calibration_map_is_used_as_given(folder, tmp_path):
     assert (library.calibration(2)[0] == library.load(np.array([3, 1])).inputs[0]).all()
 
 
+def test_a_list_of_names_elsewhere_chooses_the_calibration_images(folder, tmp_path):
+    names = tmp_path / "cal_image_list.txt"
+    names.write_text("a/2 x.png\n\na/4 x.png\n")
+    library = opened(folder, tmp_path, calibration_list=str(names))
+    assert (library.calibration(2)[0] == library.load(np.array([2, 4])).inputs[0]).all()
+    with pytest.raises(ConfigError, match=r"Calibration needs 3 .* the list of them names 2"):
+        library.calibration(3)
+    for content, message in (
+        ("../../secret.png\n", "leaves the data set's folder"),
+        ("gone.png\n", r"gone\.png is missing"),
+        ("\n", "is empty"),
+    ):
+        names.write_text(content)
+        with pytest.raises(ConfigError, match=message):
+            library.calibration(1)
+    names.unlink()
+    with pytest.raises(ConfigError, match=r"must be a file of names"):
+        library.calibration(1)
+
+
+def test_samples_that_are_drawn_take_no_list(tmp_path):
+    dataset = config.Dataset("synthetic", "synthetic", calibration_list="names.txt")
+    with pytest.raises(ConfigError, match="dataset=synthetic has samples of its own"):
+        open_library(dataset, "image_classification", P, Cache(tmp_path))
+
+
 def test_a_changed_image_is_decoded_again(folder, tmp_path):
     before = opened(folder, tmp_path)
     Image.new("RGB", (30, 30)).save(folder / "a" / "0 x.png")

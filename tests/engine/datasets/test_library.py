@@ -5,8 +5,9 @@ import pytest
 
 from engine import config
 from engine.cache import Cache
-from engine.datasets import open_library
+from engine.datasets import open_library, pixels
 from engine.datasets.library import normalise
+from engine.passing import Passing
 
 SMALL = config.Preprocessing(size=32, resize=36)
 
@@ -72,7 +73,48 @@ def test_pixels_are_made_once(tmp_path):
     dataset = config.Dataset("synthetic", "synthetic", count=3)
     for _ in range(2):
         open_library(dataset, "image_classification", SMALL, Cache(tmp_path), said.append)
-    assert said == ["preparing 3 images"]
+    assert [text for text in said if not isinstance(text, Passing)] == ["preparing 3 images"]
+    assert said[-1].startswith("preparing images") and "━  3 of 3  ETA 0 s" in said[-1]
+
+
+def test_an_interrupted_preparation_goes_on_where_it_was_left(tmp_path):
+    asked, said = [], []
+    cache, count, size = Cache(tmp_path), 2 * pixels.BLOCK + 30, 4
+
+    def image(i):
+        asked.append(i)
+        if i == stop_at:
+            raise KeyboardInterrupt
+        return np.full((size, size, 3), i, np.uint8)
+
+    stop_at = 2 * pixels.BLOCK + 9
+    with pytest.raises(KeyboardInterrupt):
+        pixels.cached(cache, "k" * 64, count, size, image, said.append)
+    asked.clear()
+    stop_at = None
+    found, digest = pixels.cached(cache, "k" * 64, count, size, image, said.append)
+    assert min(asked) == 2 * pixels.BLOCK and "158 images, 128 of them are there" in "".join(said)
+    assert found[:, 0, 0, 0].tolist() == list(range(count))
+    assert isinstance(found, np.memmap)
+    whole = pixels.cached(Cache(tmp_path / "b"), "k" * 64, count, size, image, said.append)
+    assert whole[1] == digest
+    assert [path.suffix for path in tmp_path.glob("*.*")] == [".npy"]
+
+
+@pytest.mark.parametrize("written", [0, 1, 200, 64 * 48 + 128, 10**6])
+def test_what_was_left_is_trusted_no_further_than_it_was_written(tmp_path, written):
+    """Not the last block, which may not have reached the disk; nor what has another header."""
+    left = tmp_path / f".{'k' * 24}-unfinished.npy"
+    left.write_bytes(b"\x93NUMPY"[:written] + bytes(max(0, written - 6)))
+    found, _ = pixels.cached(
+        Cache(tmp_path),
+        "k" * 64,
+        70,
+        4,
+        lambda i: np.full((4, 4, 3), i, np.uint8),
+        lambda text: None,
+    )
+    assert found[:, 3, 3, 2].tolist() == list(range(70))
 
 
 def test_calibration_images_are_no_samples(tmp_path):

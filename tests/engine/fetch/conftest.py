@@ -100,11 +100,12 @@ class _Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range")
         if asked is None or not self.index.ranges:
             return self._answer(200, content, {})
-        start = int(asked.removeprefix("bytes=").rstrip("-")) + self.index.range_shift
+        first, _, last = asked.removeprefix("bytes=").partition("-")
+        start, end = int(first) + self.index.range_shift, int(last or len(content) - 1)
         if start >= len(content):
             return self._answer(416, b"", {})
-        span = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        return self._answer(206, content[start:], {"Content-Range": span})
+        span = f"bytes {start}-{end}/{len(content)}"
+        return self._answer(206, content[start : end + 1], {"Content-Range": span})
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import hashlib
 import os
 import shlex
 import signal
@@ -18,7 +19,7 @@ from omegaconf import OmegaConf
 
 from engine.fetch import __main__ as command
 from engine.fetch import progress as progress_module
-from engine.fetch.catalogue import Entry
+from engine.fetch.catalogue import Entry, Member, Source
 from engine.fetch.progress import progress
 
 Run = Callable[..., tuple[int, str, str]]
@@ -57,11 +58,39 @@ def whole(photos: dict[str, bytes], make: Any) -> dict[str, bytes]:
     return photos | {"toys.sha256": make.sums(photos).encode()}
 
 
+def test_a_file_that_nobody_pinned_is_shown_with_its_hash(
+    index: Any, folder: Path, seen: Any, make: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index.files["net.onnx"] = b"a network" * 1000
+    url = index.file_url("net.onnx")
+    entry = Entry(
+        name="toys",
+        description="a network",
+        source=Source(kind="url", url=url, file="net.onnx"),
+        members=[Member(name="net.onnx")],
+        max_unpacked_bytes=10_000,
+        licence=["MIT."],
+    )
+    command.fetch(entry, folder)
+    out = capsys.readouterr().out
+    assert url in out and "size not known here" in out and "Next" not in out
+    digest = hashlib.sha256(index.files["net.onnx"]).hexdigest()
+    assert f"{digest}\n           not pinned" in out
+    sums = make.sums({"net.onnx": index.files["net.onnx"]}).encode()
+    assert seen(folder) == {"net.onnx": index.files["net.onnx"], "toys.sha256": sums}
+    asked = len(index.requests)
+    command.fetch(entry, folder)
+    assert "intact" in capsys.readouterr().out and len(index.requests) == asked
+    (folder / "net.onnx").write_bytes(b"another")
+    command.fetch(entry, folder)
+    assert seen(folder)["net.onnx"] == index.files["net.onnx"]
+
+
 def test_fetches_says_what_and_how_to_go_on(run: Run, folder: Path, seen: Any, whole: Any) -> None:
     code, out, err = run("toys")
     assert code == 0 and seen(folder) == whole
     said = [line.split()[0] for line in out.splitlines()]
-    assert said[:5] == ["toys:", "source", "archive", "licence", "folder"]
+    assert said[:5] == ["toys:", "source", "file", "licence", "folder"]
     assert "Toys: MIT." in out and "toy-1.0.whl: 100 % of" in err
     assert out.endswith(f"Next:\n    first\n    python -m engine dataset.path={folder}\n")
 

@@ -10,7 +10,7 @@ import pytest
 from engine.errors import ConfigError
 from engine.fetch.catalogue import Source
 from engine.fetch.client import Client, ConnectionLost, HttpStatus
-from engine.fetch.download import ATTEMPTS, download
+from engine.fetch.download import ATTEMPTS, download, sized
 
 CONTENT = bytes(range(256)) * 1000
 
@@ -140,3 +140,16 @@ def test_no_server_and_no_file_are_one_message(index: Any, source: Source, part:
     index.status = 410
     with pytest.raises(HttpStatus, match="HTTP 410"):
         get(index, source, part)
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_an_unknown_size_is_asked_of_the_server(index: Any, source: Source, ranges: bool) -> None:
+    index.ranges = ranges
+    unknown = dataclasses.replace(source, size_bytes=0)
+    client, url = Client(timeout_s=5), index.file_url("big.zip")
+    assert sized(client, url, unknown) == source
+    asked = len(index.requests)
+    assert sized(client, url, source) is source and len(index.requests) == asked
+    index.files["big.zip"] = b""
+    with pytest.raises(ConfigError, match=r"does not say how large big\.zip is|answered HTTP 416"):
+        sized(client, url, unknown)

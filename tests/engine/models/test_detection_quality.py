@@ -75,7 +75,8 @@ def test_it_is_far_from_chance_and_from_perfect(exact):
 def test_int8_comes_near(model, cache, library, fp32, exact):
     int8 = prepare(model, INT8, cache, library.calibration)
     assert int8.path.stat().st_size < 0.7 * fp32.path.stat().st_size  # the heads stay in fp32
-    assert 0.93 * exact < score(int8.path, library) < 1.07 * exact
+    # 0.93 with weights in 7 bits, where a processor's products of 8 would overflow.
+    assert 0.88 * exact < score(int8.path, library) < 1.07 * exact
 
 
 def test_swapped_colour_channels_show(fp32, library, exact):

@@ -11,16 +11,17 @@ from engine.errors import ConfigError
 from engine.models import foreign, tfjs, tflite, weights
 from engine.models.reference import network_of
 
-FLOAT, INT32, UINT8 = 0, 2, 3
+FLOAT, INT32, UINT8, INT8 = 0, 2, 3, 9
 EXACT = {"rtol": 1e-5, "atol": 1e-5}
 
 
 def lite(tensors):
-    """A TensorFlow Lite file of constant ``tensors``: name -> (type, array)."""
+    """A TensorFlow Lite file of constant ``tensors``: name -> (type, array), and for a quantised
+    one the scales, the zero points and the dimension that they go along."""
     b = flatbuffers.Builder(0)
 
     def table(*fields):
-        b.StartObject(5)
+        b.StartObject(7)
         for slot, add, value in fields:
             add(slot, value, 0)
         return b.EndObject()
@@ -33,7 +34,13 @@ def lite(tensors):
 
     offset = b.PrependUOffsetTRelativeSlot
     buffers, described = [table()], []
-    for name, (kind, array) in tensors.items():
+    for name, (kind, array, *steps) in tensors.items():
+        quantised = []
+        if steps:
+            scales = b.CreateNumpyVector(np.array(steps[0], np.float32))
+            zeros = b.CreateNumpyVector(np.array(steps[1], np.int64))
+            fields = (2, offset, scales), (3, offset, zeros), (6, b.PrependInt32Slot, steps[2])
+            quantised = [(4, offset, table(*fields))]
         content = b.CreateNumpyVector(np.frombuffer(array.tobytes(), np.uint8))
         buffers.append(table((0, offset, content)))
         shape, text = b.CreateNumpyVector(np.array(array.shape, np.int32)), b.CreateString(name)
@@ -43,6 +50,7 @@ def lite(tensors):
                 (1, b.PrependInt8Slot, kind),
                 (2, b.PrependUint32Slot, len(buffers) - 1),
                 (3, offset, text),
+                *quantised,
             )
         )
     graph = table((0, offset, vector(described)))
@@ -171,11 +179,84 @@ def test_what_is_missing_or_quantised_is_named(tmp_path):
         weights.from_file(network, file)
 
 
+def as_detection_model(values):
+    """SSD-MobileNet's tensors as TensorFlow's quantised detection models have them."""
+    found = {}
+    for name, value in values.items():
+        layer, _, kind = name.rpartition(".")
+        layer = re.sub(r"_?bn$", "", layer)
+        if kind not in ("weight", "bias"):
+            continue
+        if head := re.fullmatch(r"heads\.(\d)\.(classes|boxes)", layer):
+            number, what = head.groups()
+            count = 91 if what == "classes" else 4
+            theirs = f"{'Class' if what == 'classes' else 'BoxEncoding'}Predictor"
+            place = f"BoxPredictor_{number}/{theirs}"
+            value = value.reshape(count, -1, *value.shape[1:]).swapaxes(0, 1).reshape(value.shape)
+            bias = f"{place}/Conv2D_bias"
+        else:
+            extra = re.fullmatch(r"extras\.(\d)\.(\d)", layer)
+            block = re.fullmatch(r"blocks\.(\d+)\.(\w+)", layer)
+            number = "_".join(block.groups()) if block else "0"
+            place = f"FeatureExtractor/MobilenetV1/MobilenetV1/Conv2d_{number}"
+            if extra:
+                number, part = (int(each) + 1 for each in extra.groups())
+                inner = f"Conv2d_13_pointwise_{part}_Conv2d_{number}_{part}x{part}_64"
+                place = f"FeatureExtractor/MobilenetV1/{inner}"
+            bias = f"{place}/{'depthwise_' if 'depthwise' in layer else 'Conv2D_'}Fold_bias"
+        if value.ndim == 4:
+            order = (1, 2, 3, 0) if "depthwise" in layer else (0, 2, 3, 1)
+            found[f"{place}/weights_quant/FakeQuantWithMinMaxVars"] = value.transpose(order)
+        elif name.endswith("bias"):
+            found[bias] = value
+    return {name: np.ascontiguousarray(value) for name, value in found.items()}
+
+
+def stepped(value, kind):
+    """``value`` in 8 bits (biases: 32), one step for all of it."""
+    scale = float(np.abs(value).max()) / 100 or 1.0
+    zero = 0 if kind == INT32 else 120
+    dtype = np.int32 if kind == INT32 else np.uint8
+    return kind, np.round(value / scale + zero).astype(dtype), [scale], [zero], 0
+
+
+def test_a_quantised_detector_comes_back_in_single_precision(tmp_path):
+    network = network_of("ssd_mobilenet_v1", 0.125, 96)
+    draw = np.random.default_rng(3)
+    values = {n: draw.normal(size=s).astype(np.float32) for n, s in network.shapes.items()}
+    tensors = {
+        name: stepped(value, INT32 if name.endswith("bias") else UINT8)
+        for name, value in as_detection_model(values).items()
+    }
+    anchors = {"anchors": (UINT8, np.ones((4, 4), np.uint8), [0.1], [0], 0)}
+    file = tmp_path / "net.tflite"
+    file.write_bytes(lite(tensors | anchors))
+    found = weights.from_file(network, file)
+    learnt = [n for n, v in values.items() if v.ndim == 4 or n.endswith(".bias")]
+    assert len(learnt) == 2 * (27 + 8 + 12)
+    for name in learnt:
+        step = np.abs(values[name]).max() / 100
+        np.testing.assert_allclose(found[name], values[name], atol=0.51 * step, err_msg=name)
+
+
+def test_each_channel_may_have_its_own_steps(tmp_path):
+    file = tmp_path / "net.tflite"
+    counts = np.arange(6, dtype=np.int8).reshape(2, 3)
+    file.write_bytes(lite({"a": (INT8, counts, [1.0, 10.0, 100.0], [0, 1, 2], 1)}))
+    assert tflite.read(file)["a"].tolist() == [[0, 0, 0], [3, 30, 300]]
+    file.write_bytes(lite({"a": (INT8, counts, [1.0, 10.0], [0, 1], 1)}))
+    with pytest.raises(ValueError, match="reshape"):
+        tflite.read(file)
+
+
 def test_a_damaged_lite_file_is_refused(tmp_path):
     network, file = network_of("mobilenet_v1", 0.25), tmp_path / "net.tflite"
-    whole = lite({"a": (FLOAT, np.ones((3, 2), np.float32))})
+    ones = np.ones((3, 2))
+    whole = lite(
+        {"a": (FLOAT, ones.astype(np.float32)), "b": (UINT8, ones.astype(np.uint8), [1], [0], 0)}
+    )
     file.write_bytes(whole)
-    assert tflite.read(file)["a"].tolist() == np.ones((3, 2)).tolist()
+    assert [value.tolist() for value in tflite.read(file).values()] == [ones.tolist()] * 2
     draw = np.random.default_rng(0)
     broken = [whole[:n] for n in range(0, len(whole), 7)]
     for _ in range(300):
