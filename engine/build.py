@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 import numpy as np
 
 from engine.cache import Cache
-from engine.config import Config, Precision
+from engine.config import Config, Precision, RemoteSut
 from engine.errors import SutError
 from engine.paths import cache_dir, must_be_file, resolve
 from engine.plan import performance_sample_count
@@ -112,8 +112,10 @@ def _unread(config: Config) -> Library:
 
 
 def calibrated_for(config: Config) -> Precision:
-    """The precision, with the calibration method that suits the system."""
+    """The precision of the network here, with the calibration method that suits the system."""
     own = config.precision
+    if isinstance(config.sut, RemoteSut):  # its server computes: here is only the reference
+        return replace(own, name="fp32")
     if own.calibration_method != "auto":
         return own
     method = "percentile" if config.gpus else "minmax"

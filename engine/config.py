@@ -19,6 +19,7 @@ from engine.suts import CupySut as CupySut
 from engine.suts import NullSut as NullSut
 from engine.suts import OnnxRuntimeSut as OnnxRuntimeSut
 from engine.suts import OpenVinoSut as OpenVinoSut
+from engine.suts import RemoteSut as RemoteSut
 from engine.suts import SimulatedSut as SimulatedSut
 from engine.suts import TensorRtSut as TensorRtSut
 
@@ -248,7 +249,7 @@ class Config:
     model: Model
     dataset: Dataset
     scenario: Scenario
-    sut: OnnxRuntimeSut | OpenVinoSut | CupySut | TensorRtSut | NullSut | SimulatedSut
+    sut: OnnxRuntimeSut | OpenVinoSut | CupySut | TensorRtSut | RemoteSut | NullSut | SimulatedSut
     precision: Precision
     rules: Rules
     search: Search

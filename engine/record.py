@@ -195,10 +195,10 @@ def without_secret(text: str) -> str:
     return re.sub(r"(?<=://)[^/\s]*@", "", text)
 
 
-def _without_secrets(config: Json) -> Json:
-    uri = config["tracking"]["uri"]
-    tracking = {**config["tracking"], "uri": None if uri is None else without_secret(uri)}
-    return {**config, "tracking": tracking}
+def _without_secrets(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _without_secrets(value) for key, value in tree.items()}
+    return without_secret(tree) if isinstance(tree, str) else tree
 
 
 def _now() -> str:

@@ -76,6 +76,29 @@ class OpenVinoSut:
 
 
 @dataclass(frozen=True)
+class RemoteSut:
+    """Group ``sut``: a model behind the Open Inference Protocol over HTTP.
+
+    ``url``: of the server. ``model``, ``version``: as the server calls them, null for the model's
+    own name and the server's default. ``workers``: requests at once. ``timeout_s``: of one
+    request. ``binary``: tensors as bytes, null where the server says that it takes them.
+    ``token_variable``: the environment variable that holds a bearer token.
+    """
+
+    kind: str = limited(choices=("remote",))
+    name: str = limited()
+    url: str | None = None
+    model: str | None = None
+    version: str | None = None
+    workers: int = limited(4, at_least=1, at_most=1024)
+    max_batch: int | None = limited(None, at_least=1, at_most=65536)
+    max_wait_us: float = limited(0.0, at_least=0, at_most=1e7)
+    timeout_s: float = limited(60.0, more_than=0)
+    binary: bool | None = None
+    token_variable: str | None = None
+
+
+@dataclass(frozen=True)
 class NullSut:
     """Group ``sut``: answers at once, or after ``delay_us``: the generator's own limit."""
 

@@ -15,6 +15,7 @@ from engine.config import (
     NullSut,
     OnnxRuntimeSut,
     OpenVinoSut,
+    RemoteSut,
     SimulatedSut,
     TensorRtSut,
 )
@@ -32,8 +33,9 @@ PRECISIONS = {
     "openvino": ("fp32", "bf16", "fp16", "int8"),
     "cupy": ("fp16", "int8"),
     "tensorrt": ("fp16", "int8"),
+    "remote": ("fp32", "fp16", "bf16", "int8", "int4"),
 }
-"""What each system computes in."""
+"""What each system computes in; a remote one is believed."""
 
 CUDA_PRECISIONS = ("fp32", "fp16")
 """What ONNX Runtime computes in on a GPU, where it has no 8-bit convolutions."""
@@ -100,6 +102,8 @@ def start(config: Config, artefact: Artefact) -> System:
     """The system with its network loaded; SutError if it cannot start."""
     own = config.sut
     try:
+        if isinstance(own, RemoteSut):
+            return _remote(own, artefact)
         if isinstance(own, CupySut | TensorRtSut):
             return _with_streams(config, own, artefact, cache_dir(config.cache_dir))
         assert isinstance(own, OnnxRuntimeSut | OpenVinoSut)
@@ -189,6 +193,35 @@ def _with_streams(
 
     quantised = artefact.precision == "int8"
     return tensorrt.TensorRtSut(*file, **shared, quantised=quantised, engines=cache / "tensorrt")
+
+
+def _remote(own: RemoteSut, artefact: Artefact) -> System:
+    from sut import remote
+
+    if own.url is None:
+        raise ConfigError("sut=remote needs a server: set sut.url=http://HOST:PORT.")
+    headers = {}
+    if own.token_variable is not None:
+        token = os.environ.get(own.token_variable)
+        if token is None:
+            raise ConfigError(
+                f"sut.token_variable={own.token_variable}: there is no such environment variable."
+            )
+        headers["Authorization"] = f"Bearer {token}"
+    return remote.RemoteSut(
+        own.url,
+        own.model or artefact.name,
+        [(spec.name, spec.dtype, spec.shape) for spec in artefact.inputs],
+        artefact.output.name,
+        name=own.name,
+        version=own.version,
+        workers=own.workers,
+        max_batch=own.max_batch or 1,
+        max_wait_us=own.max_wait_us,
+        timeout_s=own.timeout_s,
+        binary=own.binary,
+        headers=headers,
+    )
 
 
 def _null(own: NullSut) -> System:

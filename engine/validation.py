@@ -26,6 +26,7 @@ GROUPS: dict[str, dict[str, type]] = {
         "openvino": schema.OpenVinoSut,
         "cupy": schema.CupySut,
         "tensorrt": schema.TensorRtSut,
+        "remote": schema.RemoteSut,
         "null": schema.NullSut,
         "simulated": schema.SimulatedSut,
     },
