@@ -374,7 +374,7 @@ def test_a_run_that_extends_itself_always_ends(settings):
         extend=True,
         max_duration_ms=1000.0,
     )
-    for _ in range(30):
+    for _ in range(8):
         queries = started(asked)
         held = []
         while len(held) < 700:
