@@ -15,6 +15,18 @@ def rows(records: Sequence[dict[str, Any]]) -> list[Row]:
     return [_row(record) for record in records]
 
 
+def missed(record: dict[str, Any]) -> list[str]:
+    """Names of what kept a record from counting: constraints, its quality, audits."""
+    rows = (record["performance"] or {}).get("constraints", [])
+    names = [row["name"] for row in rows if not row["passed"]]
+    target = (record["accuracy"] or {}).get("target")
+    if target and not target["passed"]:
+        names.append("quality")
+    passing = ("PASS", "NOT APPLICABLE")
+    audits = record.get("audits") or []
+    return names + [f"audit {a['audit']}" for a in audits if a["outcome"] not in passing]
+
+
 def _row(record: dict[str, Any]) -> Row:
     config = record["config"]
     performance = record["performance"] or {}
@@ -24,8 +36,6 @@ def _row(record: dict[str, Any]) -> Row:
     quality = (record["accuracy"] or {}).get("quality") or {}
     energy = performance.get("energy") or {}
     search = record["search"] or {}
-    asked = performance.get("constraints", [])
-    missed = [row["name"] for row in asked if not row["passed"]]
     return {
         "model": config["model"]["name"],
         "scenario": config["scenario"]["name"],
@@ -34,7 +44,9 @@ def _row(record: dict[str, Any]) -> Row:
         "rules": config["rules"]["name"],
         "verdict": record["verdict"],
         "metric": metric.get("name"),
-        "value": search.get("best_qps") if record["search"] else metric.get("value"),
+        "value": search.get("best_streams", search.get("best_qps"))
+        if search
+        else metric.get("value"),
         "unit": metric.get("unit"),
         "latency_p50_ms": latency.get("p50"),
         "latency_p90_ms": latency.get("p90"),
@@ -44,7 +56,7 @@ def _row(record: dict[str, Any]) -> Row:
         "average_power_w": energy.get("average_power_w"),
         "quality_metric": quality.get("metric"),
         "quality": quality.get("value"),
-        "missed": "; ".join(missed),
+        "missed": "; ".join(missed(record)),
         "message": record["message"],
     }
 

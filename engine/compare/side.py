@@ -112,11 +112,13 @@ def _latencies(statistics: Json) -> dict[str, Figure]:
 
 
 def _quality(quality: Json) -> Figure:
-    """Quality; of top-1, with the error of a share of so many samples."""
+    """Quality; of top-1, with the error of a share of so many samples (Agresti and Coull's, which
+    is not 0 where all of them are right)."""
     error = None
-    if quality["metric"] == "top1" and quality["count"]:
-        share = quality["value"] / 100
-        error = 100 * float(np.sqrt(share * (1 - share) / quality["count"]))
+    if quality["metric"].startswith("top1") and quality["count"]:
+        count = quality["count"] + 4
+        share = (quality["value"] / 100 * quality["count"] + 2) / count
+        error = 100 * float(np.sqrt(share * (1 - share) / count))
     return Figure(quality["value"], quality["unit"], True, error)
 
 
@@ -157,7 +159,8 @@ def of_published(entry: Json, name: str) -> Side:
         faster = entry["unit"] != "ms"
         figures = {entry["metric"]: Figure(float(entry["value"]), entry["unit"], faster)}
         if entry["quality"] is not None:
-            figures["quality"] = Figure(float(entry["quality"]), "", True)
+            unit = "points" if entry["model"] == "gnmt" else "%"
+            figures["quality"] = Figure(float(entry["quality"]), unit, True)
         label = f"{name} ({entry['submitter']} {entry['system']})"
         return Side(label, str(entry["verdict"]), facts, figures)
     except (KeyError, TypeError, ValueError) as problem:

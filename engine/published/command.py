@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.table import Table
+from rich.text import Text
 
 from engine.errors import INTERRUPTED, VALID, ConfigError, TailboundError
 from engine.published import plots, tables
@@ -20,6 +21,9 @@ from multirun.summary import as_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+# Columns of the results that are left to results.csv: a terminal is not as wide.
+FILES_ONLY = ("metric", "path")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -79,6 +83,7 @@ def _folder(text: str) -> Path:
 def _tell(reading: Reading, out: Path | None) -> None:
     entries = [dataclasses.asdict(entry) for entry in reading.entries]
     rows = [{key: value for key, value in row.items() if key != "description"} for row in entries]
+    short = [{key: value for key, value in row.items() if key not in FILES_ONLY} for row in rows]
     closed = [entry for entry in reading.entries if entry.division == "closed"]
     shown = {
         "results": (rows, None),
@@ -94,14 +99,17 @@ def _tell(reading: Reading, out: Path | None) -> None:
         "findings": ([dataclasses.asdict(finding) for finding in reading.findings], None),
     }
     for name, (table, picture) in shown.items():
-        show(_table(f"\n{name.replace('_', ' ')} ({len(table):,})", table))
+        title = f"\n{name.replace('_', ' ')} ({len(table):,})"
+        show(_table(title, short if table is rows else table))
         if out is not None:
             _write(out, name, table, picture)
 
 
-def _table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
+def _table(title: str, rows: Sequence[dict[str, Any]]) -> Table | Text:
+    if not rows:
+        return Text(title)
     table = Table(title=title, box=None, pad_edge=False, title_justify="left")
-    for column in rows[0] if rows else ():
+    for column in rows[0]:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(_text(value) for value in row.values()))
@@ -121,7 +129,8 @@ def _write(out: Path, name: str, rows: Sequence[dict[str, Any]], picture: Figure
             file.write(as_csv(rows).encode())
     if picture is not None:
         picture.savefig(out / f"{name}.svg", metadata={"Date": None})
-    print(f"written: {out / name}.*")
+    if rows:
+        print(f"written: {out / name}.*")
 
 
 def _log(reading: Reading, uri: str) -> None:

@@ -134,7 +134,7 @@ def _json_lines(text: str) -> Log:
                 errors.append(f"{key}: {value}")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Unreadable(f"line {number} is no entry: {str(error)[:120]}") from error
-        facts[key] = _value(value) if isinstance(value, str) else value
+        facts[key] = _value(value) if isinstance(value, str) else _in_range(value)
     return Log(facts, tuple(errors))
 
 
@@ -175,5 +175,14 @@ def _value(text: str) -> Any:
             number = kind(text)
         except ValueError:
             continue
-        return number if math.isfinite(number) else text
+        return _in_range(number)
     return text
+
+
+def _in_range(value: Any) -> Any:
+    """The value, or its text if it is a number beyond those that can be computed with."""
+    try:
+        beyond = isinstance(value, int | float) and not math.isfinite(value)
+    except OverflowError:
+        beyond = True
+    return str(value) if beyond else value

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from engine.record import LOG_FILE
 from engine.report.summary import (
-    edition_text,
+    edition_rows,
     energy_text,
     preprocessing_text,
     quality_text,
@@ -85,6 +85,11 @@ def limits(record: Json) -> Iterator[str]:
     for row in missed:
         hint = f": {row['hint']}" if row["hint"] else ""
         yield f"{row['name']} was missed: {row['required']}, measured {row['measured']}{hint}."
+    if (accuracy := record["accuracy"]) and not accuracy["target"]["passed"]:
+        yield f"The quality was missed: {_asked(accuracy)}, measured {quality_text(accuracy)}."
+    for audit in record.get("audits") or ():
+        if audit["outcome"] not in ("PASS", "NOT APPLICABLE"):
+            yield f"The audit {audit['audit']} says {audit['outcome']}: {audit['sentence']}"
     ends = ("_latency", "_ttft", "_tpot")
     tails = [
         row
@@ -196,11 +201,14 @@ def _accuracy(record: Json, page: Page) -> Iterator[str]:
     if accuracy := record["accuracy"]:
         target = accuracy["target"]
         met = "met" if target["passed"] else "MISSED"
-        unit = accuracy["quality"]["unit"]
-        asked = f">= {target['required']:.3f} {unit}, {target['ratio']:.0%} of FP32's"
-        row = (quality_text(accuracy), asked, met, accuracy["quality"]["note"])
+        row = (quality_text(accuracy), _asked(accuracy), met, accuracy["quality"]["note"])
         yield page.heading("Accuracy")
         yield page.table(("measured", "required", "", "note"), [row])
+
+
+def _asked(accuracy: Json) -> str:
+    target, unit = accuracy["target"], accuracy["quality"]["unit"]
+    return f">= {target['required']:.3f} {unit}, {target['ratio']:.0%} of FP32's"
 
 
 def _audits(record: Json, page: Page) -> Iterator[str]:
@@ -217,8 +225,7 @@ def _audits(record: Json, page: Page) -> Iterator[str]:
 def _editions(record: Json, page: Page) -> Iterator[str]:
     if editions := record.get("editions"):
         yield page.heading("Editions of the rules")
-        rows = [(edition["edition"], edition_text(edition)) for edition in editions]
-        yield page.table(("edition", ""), rows)
+        yield page.table(("edition", ""), edition_rows(editions))
 
 
 def plain(value: object) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from multirun.summary import missed
 
 STYLES = {"VALID": "bold green", "DONE": "bold", "INVALID": "bold red", "FAILED": "bold red"}
 
@@ -266,11 +269,22 @@ def edition_text(edition: dict[str, Any]) -> str:
     return "missed: " + "; ".join(missed)
 
 
+def edition_rows(editions: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Editions and what they say of a run; those in a row that say the same share a line."""
+    for text, same in groupby(editions, edition_text):
+        yield ", ".join(edition["edition"] for edition in same), text
+
+
 def _editions(editions: Sequence[dict[str, Any]]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
-    for edition in editions:
-        table.add_row(f"rules {edition['edition']}", Text(edition_text(edition)))
+    for names, text in edition_rows(editions):
+        table.add_row(f"rules {names}", Text(text))
     return table
+
+
+def why_not(record: dict[str, Any]) -> str:
+    """What kept a record from counting, in a cell of a table."""
+    return ", ".join(missed(record)) or (record["message"] or "")
 
 
 def comparison(records: Sequence[dict[str, Any]]) -> Table:
@@ -283,14 +297,13 @@ def comparison(records: Sequence[dict[str, Any]]) -> Table:
     for record in records:
         performance = record["performance"] or {}
         latency = (performance.get("statistics") or {}).get("latency_ms", {})
-        missed = [row["name"] for row in performance.get("constraints", []) if not row["passed"]]
         table.add_row(
             *names_of(record),
             metric_text(record),
             *(f"{latency[p]:.3f}" if p in latency else "-" for p in ("p50", "p99")),
             quality_text(record["accuracy"]),
             Text(str(record["verdict"]), style=STYLES.get(record["verdict"], "yellow")),
-            ", ".join(missed) or (record["message"] or ""),
+            why_not(record),
         )
     return table
 

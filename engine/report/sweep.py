@@ -12,7 +12,7 @@ from urllib.parse import quote
 from engine.report import html, markdown, page
 from engine.report.files import MARKDOWN
 from engine.report.plots import BOUND, PASSED, canvas
-from engine.report.summary import metric_text, names_of, quality_text
+from engine.report.summary import metric_text, names_of, quality_text, why_not
 from loadgen.files import atomically
 from multirun.summary import rows
 
@@ -78,14 +78,14 @@ def _parts(records: Sequence[Json], folders: Sequence[Path], root: Path) -> Iter
 
 
 def _row(record: Json) -> tuple[str, ...]:
-    missed = [
-        row["name"]
-        for row in (record["performance"] or {}).get("constraints", [])
-        if not row["passed"]
-    ]
-    why = ", ".join(missed) or (record["message"] or "")
     quality = quality_text(record["accuracy"])
-    return (*names_of(record), metric_text(record), quality, str(record["verdict"]), why)
+    return (
+        *names_of(record),
+        metric_text(record),
+        quality,
+        str(record["verdict"]),
+        why_not(record),
+    )
 
 
 def _link(record: Json, folder: Path, root: Path) -> str:

@@ -1,7 +1,9 @@
 """The command line in this process, in a folder and a cache of its own."""
 
 import json
+import shutil
 import sys
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,6 +46,8 @@ def engine(tmp_path, monkeypatch, capsys, shared_cache):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TAILBOUND_CACHE", str(shared_cache))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    # Hydra composes everything once more to look for hydra.mode, which no test sets.
+    monkeypatch.setattr("hydra._internal.hydra.Hydra.get_mode", lambda *_, **__: None)
 
     def run(*arguments, quickly=QUICKLY):
         from engine.app import main
@@ -54,6 +58,25 @@ def engine(tmp_path, monkeypatch, capsys, shared_cache):
         return Ended(code, out, err, tmp_path)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """An MLflow store without runs: MLflow takes seconds to lay one out."""
+    file = tmp_path_factory.mktemp("store") / "store.db"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow import MlflowClient
+
+        MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture
+def store(tmp_path, empty_store):
+    """The address of an MLflow store of this test's own."""
+    shutil.copyfile(empty_store, tmp_path / "store.db")
+    return f"sqlite:///{tmp_path}/store.db"
 
 
 @pytest.fixture

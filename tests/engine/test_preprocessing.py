@@ -16,7 +16,13 @@ from loadgen import Mode, run
 from sut.network import NetworkSut
 
 TIMED = "scenario.timed_preprocessing=true"
-SMALL = ("model=mobilenet", "model.width=0.25", "model.size=96", "precision=fp32")
+SMALL = (
+    "model=mobilenet",
+    "model.width=0.25",
+    "model.size=32",
+    "precision=fp32",
+    "sut.max_batch=1",
+)
 
 
 @pytest.fixture
@@ -105,12 +111,12 @@ def test_one_that_is_far_slower_ends_and_leaves_the_result_alone(engine, monkeyp
     fresh = Library.fresh
 
     def slow(self, indices):
-        time.sleep(0.3 * len(indices))
+        time.sleep(0.15 * len(indices))
         return fresh(self, indices)
 
     monkeypatch.setattr(Library, "fresh", slow)
-    rate = ("search=none", "scenario.target_qps=20", "scenario.min_query_count=20")
-    ended = engine(*SMALL, *rate, "scenario.bound_ms=500", TIMED, "sut.max_batch=1")
+    rate = ("search=none", "scenario.target_qps=40", "scenario.min_query_count=20")
+    ended = engine(*SMALL, *rate, "scenario.bound_ms=500", TIMED)
     record = ended.record
     assert record["preprocessing"]["ending"] == "stopped"
     assert record["preprocessing"]["valid"] is False

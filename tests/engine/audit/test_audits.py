@@ -117,7 +117,7 @@ class Recognising(Honest):
 def rig(configured):
     def make(sut, *overrides, rate_qps=200.0):
         config = configured(
-            "model=mobilenet", "search=none", "audit.seconds=0.3", "audit.seed=1", *overrides
+            "model=mobilenet", "search=none", "audit.seconds=0.2", "audit.seed=1", *overrides
         )
         library = Pictures()
         parts = SimpleNamespace(config=config, library=library, sut=sut, artefact=None, cache=None)

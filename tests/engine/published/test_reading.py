@@ -1,5 +1,6 @@
 """Published results are read, recomputed, and held against the rules of their round."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,19 @@ def test_a_broken_file_is_one_finding(repository, log, kind):
     path.write_bytes(content)
     (found,) = [f for f in findings(repository, "file") if f.path.endswith(log)]
     assert any(word in found.message for word in words.split("|"))
+
+
+@pytest.mark.parametrize("digits", ["9" * 400, "1e999"])
+def test_a_number_beyond_all_ranges_is_no_figure(repository, digits):
+    folder = repository / SINGLE / "performance/run_1"
+    for log in ("mlperf_log_summary.txt", "mlperf_log_detail.txt"):
+        text = (folder / log).read_text()
+        (folder / log).write_text(re.sub(r"(?<=\D)\d{5,}", digits, text))
+    assert findings(repository)
+    (folder / "mlperf_log_detail.txt").write_text(
+        f':::MLLOG {{"key": "effective_scenario", "value": {digits}}}'
+    )
+    assert findings(repository)
 
 
 def test_a_huge_file_is_not_read(repository):

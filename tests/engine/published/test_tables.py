@@ -90,15 +90,16 @@ def test_the_command_shows_and_writes_them(repository, tmp_path, capsys):
         assert len(list(csv.DictReader(file))) == 4
     assert (out / "coverage.svg").read_text().startswith("<?xml")
     assert (out / "relative_performance.svg").is_file()
+    assert "server against offline (0)" in said  # no system of the sample has both
+    assert not list(out.glob("server_against_offline.*")) and "server_against_offline." not in said
 
 
-def test_rows_become_runs_once(repository, tmp_path):
+def test_rows_become_runs_once(repository, store):
     import mlflow
 
-    uri = f"sqlite:///{tmp_path}/published.db"
-    assert main([str(repository), "--mlflow", uri]) == 0
-    assert main([str(repository), "--mlflow", uri]) == 0
-    client = mlflow.MlflowClient(uri)
+    assert main([str(repository), "--mlflow", store]) == 0
+    assert main([str(repository), "--mlflow", store]) == 0
+    client = mlflow.MlflowClient(store)
     experiment = client.get_experiment_by_name("resnet50/server")
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.data.metrics["server_qps"] == pytest.approx(103_532.13, abs=0.01)

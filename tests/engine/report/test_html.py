@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from engine.report.content import limits
+from engine.report.files import run_text
 from engine.report.html import run_page, write_report
+from engine.report.summary import edition_rows, why_not
 from engine.report.timeline import batch_plot, latency_timeline_plot, read_timeline
+from multirun.summary import rows
 
 SIMULATED = ("sut=simulated", "tracking=none", "scenario.min_duration_s=5", "report=true")
+SPREAD = ("scenario=single_stream", "sut.spread=0.2")
 BATCHED = ("sut.workers=2", "sut.batch=[1,8]", "sut.service_ms=[4,12]", "sut.max_batch=8")
 
 
@@ -44,23 +48,11 @@ def parsed(page):
     return parser
 
 
-@pytest.fixture
-def reported(engine):
-    """``reported(*overrides)``: a simulated run's record, its folder and its report."""
-
-    def make(*overrides):
-        ended = engine(*SIMULATED, *overrides, quickly=())
-        (path,) = ended.folder.glob("runs/**/report.html")
-        return ended.record, path.parent, path.read_text()
-
-    return make
-
-
 @pytest.mark.parametrize(
     ("overrides", "pictures"),
     [
         (("scenario=server", *BATCHED), 4),
-        (("scenario=single_stream", "sut.spread=0.2"), 2),
+        (SPREAD, 2),
         (("scenario=multi_stream", "sut.spread=0.2"), 2),
         (("scenario=offline", *BATCHED), 2),
     ],
@@ -91,7 +83,7 @@ def test_nothing_is_loaded_from_anywhere(reported):
 
 
 def test_what_a_record_holds_is_text_and_never_markup(reported):
-    record, folder, _ = reported("scenario=single_stream")
+    record, folder, _ = reported(*SPREAD)
     evil = "<script>alert(1)</script>\"'&"
     record["message"] = record["command"] = record["system"]["processor"] = evil
     record["config"]["model"]["name"] = evil
@@ -112,6 +104,41 @@ def test_what_was_missed_comes_first(reported):
     assert record["verdict"] == "INVALID"
     assert any(said.startswith("p99_latency was missed: <= 10 ms") for said in limits(record))
     assert 'class="badge INVALID"' in page
+
+
+def test_a_missed_quality_and_a_failed_audit_are_named_wherever_a_result_is(reported):
+    record, folder, _ = reported(*SPREAD)
+    target = {"reference": 80.0, "ratio": 0.99, "required": 79.2, "passed": False}
+    quality = {"value": 78.0, "unit": "%", "name": "top-1", "metric": "top1_percent", "note": ""}
+    record["accuracy"] = {"quality": quality, "target": target}
+    audit = {"audit": "caching", "outcome": "FAIL", "sentence": "It keeps answers."}
+    record |= {"audits": [audit], "audit_seed": 1}
+    assert list(limits(record)) == [
+        "The quality was missed: >= 79.200 %, 99% of FP32's, measured 78.00 % top-1.",
+        "The audit caching says FAIL: It keeps answers.",
+    ]
+    for text in (run_page(record, folder), run_text(record)):
+        assert "The quality was missed" in text
+    assert why_not(record) == "quality, audit caching"
+    assert rows([record])[0]["missed"] == "quality; audit caching"
+
+
+def test_the_figure_of_a_search_for_streams_is_their_number(reported):
+    record, _, _ = reported(*SPREAD)
+    record["search"] = {"best_qps": 20.0, "best_streams": 7}
+    assert rows([record])[0]["value"] == 7
+
+
+def test_editions_that_say_the_same_share_a_line():
+    unknown = {"name": "model", "measured": "gnmt"}
+    said = [
+        {"edition": "v0_5", "met": True, "missed": []},
+        *({"edition": name, "met": False, "missed": [unknown]} for name in ("v1_0", "v4_0")),
+    ]
+    assert list(edition_rows(said)) == [
+        ("v0_5", "met by this run"),
+        ("v1_0, v4_0", "does not have gnmt"),
+    ]
 
 
 def test_five_runs_are_a_table(reported):
@@ -138,7 +165,7 @@ def test_a_record_without_arrays_or_statistics_still_has_a_report(reported, tmp_
 def test_no_report_where_none_is_wanted(engine):
     ended = engine(*SIMULATED, "report=false", "scenario=single_stream", quickly=())
     assert ended.code == 0
-    assert list(ended.folder.glob("runs/**/report.html")) == []
+    assert not [*ended.folder.glob("runs/**/report.*"), *ended.folder.glob("runs/**/summary.csv")]
     assert engine("report=maybe").code == 3
 
 
@@ -215,7 +242,7 @@ def test_many_queries_are_drawn_as_percentiles(tmp_path):
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium")
 def test_a_browser_shows_it(reported, tmp_path):
-    _, folder, _ = reported("scenario=single_stream", "sut.spread=0.2")
+    _, folder, _ = reported(*SPREAD)
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'b'}"]
     page = (folder / "report.html").absolute().as_uri()
     shown = subprocess.run(

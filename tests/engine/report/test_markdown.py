@@ -16,11 +16,9 @@ def cells(line):
 
 
 @pytest.mark.parametrize("scenario", ["server", "single_stream", "multi_stream", "offline"])
-def test_it_says_what_the_page_says(engine, scenario):
-    ended = engine(*SIMULATED, f"scenario={scenario}", "sut.spread=0.1", quickly=())
-    record = ended.record
-    (path,) = ended.folder.glob("runs/**/report.md")
-    text = path.read_text()
+def test_it_says_what_the_page_says(reported, scenario):
+    record, folder, _ = reported(f"scenario={scenario}", "sut.spread=0.2")
+    text = (folder / "report.md").read_text()
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     for heading in ("Constraints", "Run", "Run it again", "System", "Configuration"):
         assert f"## {heading}" in headings
@@ -33,8 +31,8 @@ def test_it_says_what_the_page_says(engine, scenario):
         assert row[3] == ("met" if constraint["passed"] else "MISSED")
 
 
-def test_every_table_is_whole(engine):
-    text = run_text(engine(*SIMULATED, "scenario=server", quickly=()).record)
+def test_every_table_is_whole(reported):
+    text = run_text(reported("scenario=server", "sut.spread=0.2")[0])
     blocks = [block.splitlines() for block in text.split("\n\n")]
     tables = [block for block in blocks if block[0].startswith("|")]
     assert len(tables) > 4
@@ -43,8 +41,8 @@ def test_every_table_is_whole(engine):
         assert len({len(cells(line)) for line in lines}) == 1
 
 
-def test_what_a_record_holds_is_text_and_never_markup(engine):
-    record = engine(*SIMULATED, "scenario=single_stream", quickly=()).record
+def test_what_a_record_holds_is_text_and_never_markup(reported):
+    record = reported("scenario=single_stream", "sut.spread=0.2")[0]
     evil = "<script>alert(1)</script> | [x](http://e) `a` **b**\n# c"
     record["message"] = record["system"]["processor"] = evil
     record["command"] = "echo ```\n# d"
@@ -97,9 +95,3 @@ def test_a_run_has_its_row_and_a_sweep_all_of_them(engine):
     targets = [line.partition("](")[2].partition(")")[0] for line in text.splitlines()]
     found = [target for target in targets if target]
     assert len(found) == 2 and all((folder / target).is_file() for target in found)
-
-
-def test_no_report_where_none_is_wanted(engine):
-    ended = engine(*SIMULATED, "scenario=single_stream", "report=false", quickly=())
-    assert not list(ended.folder.glob("runs/**/report.*"))
-    assert not list(ended.folder.glob("runs/**/summary.csv"))

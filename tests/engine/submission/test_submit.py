@@ -24,6 +24,7 @@ SHORTLY = (
     "precision=fp32",
     "scenario=offline",
     "rules.scenarios.offline.min_sample_count=8",
+    "sut.max_batch=1",
 )
 
 
