@@ -1,6 +1,10 @@
 """An interrupted search goes on from its probes."""
 
 import json
+import multiprocessing
+import os
+import signal
+import warnings
 
 import pytest
 
@@ -68,3 +72,59 @@ def test_probes_are_plain_numbers_on_disk(path):
     kept = json.loads(path.read_text())
     assert kept["probes"][0]["outcome"] == "FAIL"
     assert kept["probes"][1]["kind"] == "confirm"
+
+
+SEARCH = ("sut=simulated", "rules.min_duration_s=30", "sut.seed=7")
+QUICKLY = ("tracking=none", "report=false")
+
+
+def interrupt(progress):
+    raise KeyboardInterrupt
+
+
+def kill(progress):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture
+def in_the_fourth_probe(monkeypatch):
+    """``in_the_fourth_probe(end)`` lets ``end`` happen while the fourth one runs."""
+    from multirun import probing
+
+    def arrange(end):
+        calls = iter(range(100))
+
+        def evaluate(load, full, seed, run):
+            fourth = next(calls) == 3
+            return probing.evaluate(
+                load, full, seed, lambda s, name, watch: run(s, name, end if fourth else watch)
+            )
+
+        monkeypatch.setattr("engine.peak.evaluate", evaluate)
+
+    return arrange
+
+
+@pytest.mark.parametrize("end", [interrupt, kill])
+def test_an_interrupted_search_goes_on_from_its_probes(end, engine, in_the_fourth_probe):
+    """No more than the running probe is lost, even to a kill -9; another search takes none."""
+    in_the_fourth_probe(end)
+    if end is interrupt:
+        assert engine(*SEARCH, quickly=QUICKLY).code == 130
+    else:
+        forking = multiprocessing.get_context("fork")
+        child = forking.Process(target=engine, args=SEARCH, kwargs={"quickly": QUICKLY})
+        with warnings.catch_warnings():  # nothing that runs in virtual time has threads
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child.start()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
+    other = engine(*SEARCH[:-1], "sut.seed=8", "hydra.run.dir=other", quickly=QUICKLY)
+    assert other.code == 0, other.err
+    assert "reused" not in other.err
+    again = engine(*SEARCH, "hydra.run.dir=again", quickly=QUICKLY)
+    assert again.code == 0, again.err
+    assert "an interrupted search goes on: 3 probes reused" in again.err
+    record = json.loads((again.folder / "again" / "result.json").read_text())
+    assert [probe["reused"] for probe in record["search"]["probes"]][:4] == [True] * 3 + [False]
+    assert "reused" in again.err
