@@ -20,7 +20,7 @@ cdef struct Answer:
 
 
 cdef class Fleet:
-    """``workers`` that serve batches, each in ``times_ns[size - 1, pick]`` (int64) times its chance.
+    """``workers`` that serve batches, each in ``times_ns[size - 1, pick]`` (int64) by chance.
 
     ``chances``: draws as many batches' fortunes as it is asked for: int32 picks, float64 factors of
     the service time, int64 additions in ns, uint8 outcomes (0 answered, 1 failed, 2 lost).
