@@ -136,8 +136,6 @@ def plan(benchmark: Benchmark, curve: ServiceCurve) -> CapacityPlan:
     fleet = partial(system, best.max_batch, best.max_wait_us)
     if own.target_qps and own.target_qps > MOST_REPLICAS * fleet().capacity_qps:
         raise ConfigError(f"plan.target_qps={own.target_qps:g} {TOO_MANY}.")
-    if own.target_qps and own.target_qps > MOST_REPLICAS * fleet().capacity_qps:
-        raise ConfigError(f"plan.target_qps={own.target_qps:g} {TOO_MANY}.")
 
     def reached(replicas: int) -> Fleet:
         return Fleet(replicas, peak(fleet(replicas)))

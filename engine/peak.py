@@ -22,6 +22,9 @@ Seen = Callable[[Probe, RunLog | None, Verdict | None], None]
 
 # The offline run is short: the true limit may lie a little higher.
 CEILING_SLACK = 1.05
+# An idle system that misses its bound by less than this factor may have been disturbed, and is
+# timed again, so often at most.
+DISTURBED, TRIES = 4.0, 4
 # Where the peak lies below the offline throughput is hardly known where tokens are judged.
 TOKEN_SPREAD = 0.7
 
@@ -44,15 +47,19 @@ class Limits:
         return f"{named[self.judged]} on the idle system takes"
 
     @property
+    def factor(self) -> float:
+        """How many times the bound it takes."""
+        return self.unloaded_ms / self.bound_ms
+
+    @property
     def feasible(self) -> bool:
         """Whether a query on an idle system stays inside the bound."""
-        return self.unloaded_ms <= self.bound_ms
+        return self.factor <= 1
 
     def constraint(self) -> Constraint:
         """The feasibility as a row of a verdict."""
-        factor = self.unloaded_ms / self.bound_ms
         hint = (
-            f"no rate can meet the bound: {self.subject} {factor:.2f} times "
+            f"no rate can meet the bound: {self.subject} {self.factor:.2f} times "
             "as long; try another precision, more threads or faster hardware"
         )
         return Constraint(
@@ -65,10 +72,20 @@ class Limits:
 
 
 def unloaded(full: Settings, bounds_ms: dict[str, float], run: Runner) -> Limits:
-    """Median latency of single queries on the idle system, in ms; a few seconds at most.
+    """Median latency of single queries on the idle system, in ms, by a few seconds of them.
 
     ``bounds_ms``: of what is judged, by its name (``Settings.bounds_ms``).
     """
+    found = _unloaded(full, bounds_ms, run)
+    for _ in range(TRIES - 1):
+        if found.feasible or found.factor > DISTURBED:
+            break
+        again = _unloaded(full, bounds_ms, run)
+        found = min(found, again, key=lambda limits: limits.factor)
+    return found
+
+
+def _unloaded(full: Settings, bounds_ms: dict[str, float], run: Runner) -> Limits:
     settings = Settings(
         scenario=Scenario.SINGLE_STREAM,
         min_query_count=5,
@@ -84,7 +101,7 @@ def unloaded(full: Settings, bounds_ms: dict[str, float], run: Runner) -> Limits
     if statistics.tokens is not None:
         times_ms |= {"ttft": statistics.tokens.ttft_ms, "tpot": statistics.tokens.tpot_ms}
     found = [Limits(times_ms[name]["p50"], bound, name) for name, bound in bounds_ms.items()]
-    return max(found, key=lambda limits: limits.unloaded_ms / limits.bound_ms)
+    return max(found, key=lambda limits: limits.factor)
 
 
 def offline_qps(full: Settings, batch: int, duration_s: float, run: Runner) -> float:

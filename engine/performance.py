@@ -254,7 +254,7 @@ class Part:
         message = (
             f"The bound cannot be met at any rate: {limits.subject} "
             f"{limits.unloaded_ms:.1f} ms, the bound is {limits.bound_ms:g} ms "
-            f"({limits.unloaded_ms / limits.bound_ms:.2f} times too slow)."
+            f"({limits.factor:.2f} times too slow)."
         )
         return Speed(Ending.COMPLETE, False, None, message)
 

@@ -5,12 +5,12 @@ from numpy.typing import NDArray
 
 from loadgen import Queries
 
-Chances = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.uint8]]
+Chances = tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int64], NDArray[np.uint8]]
 
 class Fleet:
     def __init__(
         self,
-        service_ns: NDArray[np.int64],
+        times_ns: NDArray[np.int64],
         chances: Callable[[int], Chances],
         workers: int,
         wait_ns: int,

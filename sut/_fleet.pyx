@@ -20,10 +20,10 @@ cdef struct Answer:
 
 
 cdef class Fleet:
-    """``workers`` that serve batches, each in ``service_ns[size - 1]`` (int64) times its chance.
+    """``workers`` that serve batches, each in ``times_ns[size - 1, pick]`` (int64) by chance.
 
-    ``chances``: draws as many batches' fortunes as it is asked for: float64 factors of the service
-    time, int64 additions in ns, uint8 outcomes (0 answered, 1 failed, 2 lost).
+    ``chances``: draws as many batches' fortunes as it is asked for: int32 picks, float64 factors of
+    the service time, int64 additions in ns, uint8 outcomes (0 answered, 1 failed, 2 lost).
     ``network_ns``: there and back. ``drift``, ``drift_period_ns``: a sine on the service time,
     which goes on from run to run. ``tokens``, int32[k]: of how many each answer is, by the sample's
     index modulo k; None for answers that come at once. The service time then is that until the
@@ -31,11 +31,13 @@ cdef class Fleet:
     free after the longest answer.
     """
 
-    cdef int64_t[::1] service_ns, token_ns
+    cdef int64_t[:, ::1] times_ns
+    cdef int64_t[::1] token_ns
     cdef const int32_t[::1] tokens
     cdef int64_t workers, wait_ns, network_ns, drift_period_ns, age_ns
     cdef double drift
     cdef object chances
+    cdef int32_t[::1] picks
     cdef double[::1] factors
     cdef int64_t[::1] additions
     cdef unsigned char[::1] outcomes
@@ -47,10 +49,10 @@ cdef class Fleet:
     cdef vector[int64_t] unused
 
     def __init__(
-        self, service_ns, chances, int64_t workers, int64_t wait_ns, int64_t network_ns,
+        self, times_ns, chances, int64_t workers, int64_t wait_ns, int64_t network_ns,
         double drift, int64_t drift_period_ns, tokens=None, token_ns=None,
     ):
-        self.service_ns, self.chances, self.workers = service_ns, chances, workers
+        self.times_ns, self.chances, self.workers = times_ns, chances, workers
         self.wait_ns, self.network_ns = wait_ns, network_ns
         self.drift, self.drift_period_ns = drift, drift_period_ns
         self.tokens, self.token_ns = tokens, token_ns
@@ -97,14 +99,15 @@ cdef class Fleet:
         cdef double factor
         cdef int outcome
         queries.virtual_ns = max(queries.virtual_ns, begin)
-        count = queries.claim(self.service_ns.shape[0], self.wait_ns, &first)
+        count = queries.claim(self.times_ns.shape[0], self.wait_ns, &first)
         if count == 0:
             return
         if self.used == self.factors.shape[0]:
             with gil:
                 self._draw()
         factor = self._factor(queries.virtual_ns)
-        ready = queries.virtual_ns + <int64_t> (self.service_ns[count - 1] * factor)
+        ready = <int64_t> (self.times_ns[count - 1, self.picks[self.used]] * factor)
+        ready += queries.virtual_ns
         ready += self.additions[self.used]
         outcome = self.outcomes[self.used]
         self.used += 1
@@ -153,5 +156,5 @@ cdef class Fleet:
         return factor
 
     cdef _draw(self):
-        self.factors, self.additions, self.outcomes = self.chances(BLOCK)
+        self.picks, self.factors, self.additions, self.outcomes = self.chances(BLOCK)
         self.used = 0

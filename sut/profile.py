@@ -13,8 +13,8 @@ from sut.curve import ServiceCurve
 
 # Batches of each size: at least so many, and as many as there is time for.
 FEWEST, MOST = 8, 2000
-# Of the batches, so many of the slowest and the fastest say nothing of the spread.
-TRIMMED = 0.02
+# Single batches' times are kept as so many quantiles of each size.
+QUANTILES = 200
 
 
 def profile(
@@ -28,23 +28,26 @@ def profile(
     """Median service times in full batches of ascending ``sizes``, all workers busy.
 
     ``go(size, settings)`` runs the system with that batch limit. Each size takes about
-    ``seconds``; the first that takes longer than ``limit_ms`` is the last. The spread is that of
-    all batches around the median of their size.
+    ``seconds``; the first that takes longer than ``limit_ms`` is the last. How single batches of a
+    size differ is kept with the rare slow ones: they make the tail.
     """
-    medians: list[float] = []
+    medians_ms: list[float] = []
     factors: list[NDArray[np.float64]] = []
+    places = (np.arange(QUANTILES) + 0.5) / QUANTILES
     for size in sizes:
         few = service_ns(go(size, _offline(size * FEWEST * workers)), size)
         count = int(np.clip(seconds * 1e9 / np.median(few), FEWEST, MOST)) * workers
-        times_ns = service_ns(go(size, _offline(size * count)), size)
-        medians.append(float(np.median(times_ns)))
-        factors.append(np.log(times_ns / medians[-1]))
-        if medians[-1] > limit_ms * 1e6:
+        times_ms = service_ns(go(size, _offline(size * count)), size) / 1e6
+        medians_ms.append(float(np.median(times_ms)))
+        factors.append((np.quantile(times_ms, places) / medians_ms[-1]).round(4))
+        if medians_ms[-1] > limit_ms:
             break
-    low, high = np.quantile(np.concatenate(factors), (TRIMMED, 1 - TRIMMED))
-    spread = float(np.std(np.clip(np.concatenate(factors), low, high)))
-    measured = tuple(sizes[: len(medians)])
-    return ServiceCurve(measured, tuple(ns / 1e6 for ns in medians), spread)
+    return ServiceCurve(
+        tuple(sizes[: len(factors)]),
+        tuple(medians_ms),
+        min(float(np.std(np.log(np.concatenate(factors)))), 3.0),
+        tuple(tuple(some.tolist()) for some in factors),
+    )
 
 
 def service_ns(log: RunLog, size: int) -> NDArray[np.int64]:

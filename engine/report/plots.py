@@ -83,7 +83,7 @@ def latency_plot(record: dict[str, Any]) -> Figure | None:
 
 
 def search_plot(record: dict[str, Any]) -> Figure | None:
-    """Rate against tail latency: every probe, the bound and the answer."""
+    """Rate against tail latency: every probe, the bound, the bracket and the answer."""
     search = record["search"] or {}
     probes = [probe for probe in search.get("probes", []) if probe["tail_ms"] is not None]
     if not probes:
@@ -107,6 +107,16 @@ def search_plot(record: dict[str, Any]) -> Figure | None:
         axes.axhline(bound_ms, color=BOUND, linestyle=style, label=f"{of}bound {bound_ms:g} ms")
     if ends := search.get("interval_qps"):
         axes.axvspan(*ends, color=PASSED, alpha=0.12, label="peak, 95 % interval")
+    low, high = search.get("low_qps"), search.get("high_qps")
+    if low and high:
+        axes.plot(
+            [low, high],
+            [0.02, 0.02],
+            color=BOUND,
+            marker="|",
+            transform=axes.get_xaxis_transform(),
+            label="highest PASS to lowest FAIL",
+        )
     if best := search.get("best_qps"):
         axes.axvline(best, color=PASSED, alpha=0.5, label=f"confirmed {best:.4g} qps")
     axes.set_yscale("log")

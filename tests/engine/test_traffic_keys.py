@@ -77,22 +77,3 @@ def test_the_peak_of_a_simulated_system_is_that_of_theory(engine):
     assert ended.code == 0, ended.out + ended.err
     assert ended.record["search"]["best_qps"] == pytest.approx(775, rel=0.04)
     assert "the system is simulated" in ended.out
-
-
-def test_an_interrupted_search_goes_on_from_its_probes(engine, monkeypatch):
-    from multirun import probing
-
-    own, calls = probing.evaluate, iter(range(100))
-
-    def interrupted(*arguments):
-        if next(calls) == 3:
-            raise KeyboardInterrupt
-        return own(*arguments)
-
-    monkeypatch.setattr("engine.peak.evaluate", interrupted)
-    command = ("sut=simulated", "rules.min_duration_s=30", "sut.seed=7")
-    assert engine(*command, quickly=("tracking=none",)).code == 130
-    again = engine(*command, quickly=("tracking=none",))
-    assert again.code == 0, again.err
-    assert "an interrupted search goes on: 3 probes reused" in again.err
-    assert again.err.count(", reused") == 3

@@ -73,3 +73,14 @@ def test_the_command_prints_a_line_for_each_case(tmp_path, monkeypatch):
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     (line,) = [line for line in ended.stdout.splitlines() if line.startswith("mobilenet")]
     assert line.split()[:3] == ["mobilenet", "fp32", "onnxruntime"]
+
+
+def test_simulated_fleets_are_timed(monkeypatch, capsys):
+    asked = ["sut.bench", "--simulated", "--queries", "2000", "--rounds", "1"]
+    monkeypatch.setattr(sys, "argv", asked)
+    assert main() == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if "2,000" in line]
+    assert len(rows) == 3
+    for row in rows:
+        ran, judged = map(float, row.split()[-2:])
+        assert 0 < ran <= judged < 60

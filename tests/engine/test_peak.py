@@ -1,0 +1,43 @@
+"""What is known before the search, on systems in virtual time."""
+
+import pytest
+
+from engine.peak import DISTURBED, TRIES, unloaded
+from loadgen import Scenario, Settings, run
+from loadgen.samples import NoSamples
+from sut.curve import ServiceCurve
+from sut.simulated import SimulatedSut
+
+BOUND_MS = 10.0
+
+
+@pytest.fixture
+def timed():
+    """``timed(20.0, 3.0)``: what is found where the system takes 20 ms at first, and then 3."""
+
+    def find(*service_ms):
+        left = [SimulatedSut(ServiceCurve((1,), (ms,))) for ms in service_ms]
+
+        def go(settings, name, watch):
+            return run(settings, NoSamples(), left.pop(0), watch)
+
+        return unloaded(
+            Settings(Scenario.SERVER, target_qps=1.0, bound_ms=BOUND_MS), {"latency": BOUND_MS}, go
+        ), len(service_ms) - len(left)
+
+    return find
+
+
+def test_an_idle_system_that_seems_slow_may_have_been_disturbed(timed):
+    limits, times = timed(20.0, 15.0, 3.0, 99.0)
+    assert (limits.unloaded_ms, limits.feasible, times) == (3.0, True, 3)
+
+
+def test_one_that_stays_slow_is_too_slow_by_its_best(timed):
+    limits, times = timed(21.0, 20.0, 22.0, 23.0, 1.0)
+    assert (limits.unloaded_ms, limits.feasible, times) == (20.0, False, TRIES)
+
+
+def test_one_that_is_far_too_slow_is_timed_once(timed):
+    limits, times = timed(1.1 * DISTURBED * BOUND_MS, 1.0)
+    assert (limits.feasible, times) == (False, 1)
