@@ -304,7 +304,7 @@ def test_help_names_every_group_and_exit_code(engine):
     ended = engine("--help", quickly=())
     assert ended.code == 0
     for word in (
-        "model: gnmt, mobilenet",
+        "model: gnmt, gnmt_small, mobilenet",
         "scenario: ",
         "sut: cupy, null, onnxruntime",
         "130 interrupted",
