@@ -26,7 +26,7 @@ class Reporter:
         self._live = Live(
             console=self.console, auto_refresh=False, transient=True, redirect_stdout=False
         )
-        self._shown_at = 0.0
+        self._begin()
 
     def __enter__(self) -> Reporter:
         if self.console.is_terminal:
@@ -55,8 +55,7 @@ class Reporter:
 
     def follow(self, name: str, watch: Watch | None) -> Watch:
         """A watch that shows the run's progress and then asks ``watch`` whether to go on."""
-        # A run shorter than the interval says nothing where lines stay.
-        self._shown_at = time.monotonic() if not self.console.is_terminal else 0.0
+        self._begin()
 
         def follow(progress: Progress) -> bool:
             if self._is_time():
@@ -64,6 +63,10 @@ class Reporter:
             return bool(watch and watch(progress))
 
         return follow
+
+    def _begin(self) -> None:
+        """What is shorter than the interval says nothing where lines stay."""
+        self._shown_at = time.monotonic() if not self.console.is_terminal else 0.0
 
     def _pass(self, text: str) -> None:
         if self._is_time():
