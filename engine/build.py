@@ -12,7 +12,7 @@ import numpy as np
 from engine.cache import Cache
 from engine.config import Config, Precision, RemoteSut
 from engine.errors import SutError
-from engine.paths import cache_dir, must_be_file, resolve
+from engine.paths import cache_dir, resolve
 from engine.plan import performance_sample_count
 from engine.power import PowerMeter, meter_for
 from engine.systems import System, check, gpu_batch, start, without_network
@@ -69,17 +69,15 @@ def build(config: Config, say: Say) -> Benchmark:
     if (alone := without_network(config)) is not None:
         return Benchmark(config, cache, _unread(config), None, alone, meter)
     check(config)
-    from engine.models import prepare
+    from engine import models
     from engine.models.published import as_it_is
 
     config = replace(config, model=as_it_is(config.model))
     model = config.model
-    for key, path in (("model.path", model.path), ("model.weights", model.weights)):
-        if path is not None:  # before minutes are spent on the data
-            must_be_file(key, Path(path))
+    models.check(model)
     library = open_library(config.dataset, model.task, model.preprocessing, cache, say)
     precision = calibrated_for(config)
-    artefact = prepare(model, precision, cache, library.calibration, say)
+    artefact = models.prepare(model, precision, cache, library.calibration, say)
     return Benchmark(config, cache, library, artefact, start(config, artefact), meter)
 
 

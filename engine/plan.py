@@ -85,8 +85,6 @@ def bound_ms(config: Config) -> float | None:
 def check(config: Config) -> None:
     """Raise ConfigError for what can be refused before anything is built."""
     _check_tokens(config)
-    if config.model.kind == "onnx" and config.model.path is None:
-        raise ConfigError("model=onnx needs a network: set model.path=FILE.onnx.")
     mode = Mode.ACCURACY if config.mode == "accuracy" else Mode.PERFORMANCE
     full = full_settings(config, config.scenario.target_qps or 1.0, mode)
     rate, searched = config.scenario.target_qps, config.search.kind != "none"

@@ -5,6 +5,6 @@ cheap: ONNX and ONNX Runtime are loaded by ``prepare``.
 """
 
 from engine.models.artefact import Artefact, TensorSpec
-from engine.models.prepare import prepare
+from engine.models.prepare import check, prepare
 
-__all__ = ("Artefact", "TensorSpec", "prepare")
+__all__ = ("Artefact", "TensorSpec", "check", "prepare")

@@ -15,6 +15,7 @@ from engine import config
 from engine.cache import Cache, Cached, key_of, sha256_of
 from engine.errors import ConfigError
 from engine.models.artefact import Artefact
+from engine.paths import must_be_file
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -23,6 +24,26 @@ if TYPE_CHECKING:
 
 Calibration = Callable[[int], tuple[NDArray[Any], ...]]
 Progress = Callable[[str], None]
+
+
+def check(model: config.Model) -> None:
+    """Raise ConfigError for what can be refused before minutes are spent on the data."""
+    if model.kind == "onnx":
+        if model.task == "translation":
+            raise ConfigError(
+                "model=onnx with model.task=translation: image classifiers and detectors can be "
+                "run from a file, translators cannot so far. Use model=gnmt with "
+                "model.weights=FILE."
+            )
+        if model.width != 1 or model.size is not None:
+            raise ConfigError(
+                "model.width and model.size belong to reference networks: leave them."
+            )
+        if model.path is None:
+            raise ConfigError("model=onnx needs a network: set model.path=FILE.onnx.")
+    for key, path in (("model.path", model.path), ("model.weights", model.weights)):
+        if path is not None:
+            must_be_file(key, Path(path))
 
 
 def prepare(
@@ -86,13 +107,6 @@ def _weights(model: config.Model, network: Network) -> tuple[str, Callable[[], W
 def _own(model: config.Model, cache: Cache) -> Artefact:
     from engine.models import own
 
-    if model.task == "translation":
-        raise ConfigError(
-            "model=onnx with model.task=translation: image classifiers and detectors can be run "
-            "from a file, translators cannot so far. Use model=gnmt with model.weights=FILE."
-        )
-    if model.width != 1 or model.size is not None:
-        raise ConfigError("model.width and model.size belong to reference networks: leave them.")
     assert model.path is not None
     path = Path(model.path).expanduser().absolute()
     loaded = own.load(path, "model.path")

@@ -75,7 +75,7 @@ def test_a_scenario_brings_its_search():
         ("mode=fast", ["mode=fast", "performance, accuracy, both"]),
         ("scenario.bound_ms=-1", ["scenario.bound_ms=-1", "more than 0"]),
         ("scenario.name=burst", ["scenario.name=burst", "one of single_stream"]),
-        ("sut.kind=gpu", ["sut.kind=gpu", "onnxruntime, openvino, cupy, tensorrt, null"]),
+        ("sut.kind=gpu", ["sut.kind=gpu", "onnxruntime, openvino, cupy, tensorrt, remote, null"]),
         ("precision.name=int3", ["precision.name=int3", "fp32, fp16, bf16, int8, int4"]),
         ("search.tolerance=2", ["search.tolerance=2", "at most 0.5"]),
         ("rules.seeds.qsl=-4", ["rules.seeds.qsl=-4", "at least 0"]),
