@@ -98,7 +98,7 @@ class Server:
         self.url = parsed._replace(auth=None).url
         self._root = (parsed.path or "").rstrip("/")
         own = dict(headers)
-        if parsed.auth:
+        if parsed.auth and "Authorization" not in own:  # a token goes before a password
             own |= urllib3.util.make_headers(basic_auth=parsed.auth)
         kind = (
             urllib3.HTTPSConnectionPool if parsed.scheme == "https" else urllib3.HTTPConnectionPool
