@@ -25,6 +25,8 @@ CEILING_SLACK = 1.05
 # An idle system that misses its bound by less than this factor may have been disturbed, and is
 # timed again, so often at most.
 DISTURBED, TRIES = 4.0, 4
+# One query at a time keeps the system busy for this share of the time: hardly one has to wait.
+NEARLY_IDLE = 0.02
 # Where the peak lies below the offline throughput is hardly known where tokens are judged.
 TOKEN_SPREAD = 0.7
 
@@ -157,7 +159,13 @@ def prior(benchmark: Benchmark, limits: Limits, curve: ServiceCurve, full: Setti
     except ValueError:  # a wait for batches to fill may be longer than the bound
         return Prior(0.05 * ceiling, CEILING_SLACK * ceiling)
     guess = min(max(found.peak_qps, 0.05 * ceiling), 0.95 * ceiling)
-    return Prior(guess, CEILING_SLACK * ceiling, slope=found.slope, dispersion=found.dispersion)
+    return Prior(
+        guess,
+        CEILING_SLACK * ceiling,
+        slope=found.slope,
+        dispersion=found.dispersion,
+        floor_qps=NEARLY_IDLE * 1000 / limits.unloaded_ms,
+    )
 
 
 def find_peak(

@@ -43,7 +43,8 @@ class Prior:
 
     ``spread``: standard deviation of its logarithm. ``slope``: the exponent with which the late
     share grows at the peak, known to about a factor of two. ``dispersion``: how many late
-    queries come together there.
+    queries come together there. ``floor_qps``: below it hardly a query waits for another, so that
+    a system which is too slow there is so at any rate: it is not looked below.
     """
 
     guess_qps: float
@@ -51,6 +52,7 @@ class Prior:
     spread: float = 0.35
     slope: float = 12.0
     dispersion: float = 3.0
+    floor_qps: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -185,6 +185,15 @@ class _Hunt:
         return self._believed
 
     @property
+    def floor_qps(self) -> float:
+        return max(self.settings.floor * self.prior.guess_qps, self.prior.floor_qps)
+
+    @property
+    def below(self) -> bool:
+        """Whether the peak lies where it is not looked for."""
+        return self.belief.quantile(0.5) < self.floor_qps
+
+    @property
     def too_late(self) -> bool:
         """Whether the last confirming run failed for its late queries."""
         last = next((probe for probe in reversed(self.probes) if probe.kind == "confirm"), None)
@@ -210,7 +219,7 @@ class _Hunt:
                 return
             if self.enough(belief):
                 return
-            if belief.quantile(0.5) < own.floor * self.prior.guess_qps:
+            if self.below:
                 return
             # Above the peak there is more to see, below it the other end of the slope.
             beside = (0.0, 0.5, -0.3)[number % 3] / self.prior.slope
@@ -224,10 +233,11 @@ class _Hunt:
 
     def confirm(self) -> SearchResult:
         own = self.settings
-        if self.belief.quantile(0.5) < own.floor * self.prior.guess_qps:
-            return self.result(None, f"no rate above {own.floor * self.prior.guess_qps:.3g} passed")
         rate, misses, least = math.inf, 0, 0.0
         for _ in range(own.max_confirmations):
+            if self.below:
+                reason = f"no rate above {self.floor_qps:.3g} qps passed, and the system is nearly "
+                return self.result(None, f"{reason}idle there: queries are late at any rate")
             # Each miss makes it less likely that the belief is right: it must be surer.
             wanted = 1 - (1 - own.confidence) / (1 + misses)
             rate = max(self.likely(self.belief, wanted, rate), least)
@@ -262,7 +272,7 @@ class _Hunt:
         as any: a faster run has more queries, of which a larger share may be late.
         """
         high = min(self.prior.ceiling_qps, below)
-        low = min(self.settings.floor * self.prior.guess_qps, high)
+        low = min(self.floor_qps, high)
 
         def passing(log_rate: float) -> float:
             rate = math.exp(log_rate)

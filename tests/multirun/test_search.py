@@ -227,3 +227,17 @@ def test_where_many_are_late_at_any_rate_the_rates_are_not_given_up():
         result = search(one, Prior(120, 400, slope=SLOPE), short, lambda rate: 20.0)
         found.append(result.best_qps or 0.0)
     assert sum(70 < rate < 110 for rate in found) >= 8
+
+
+def test_a_system_that_is_too_slow_at_any_rate_is_soon_given_up():
+    system = System(1000, floor=0.2)
+    result = search(system, Prior(1000, 3000, floor_qps=60), target, length)
+    assert result.best_qps is None
+    assert "no rate above 100 qps passed" in result.reason  # a tenth of the guess is more
+    slow = System(1000, floor=0.2)
+    result = search(slow, Prior(1000, 3000, floor_qps=300), target, length)
+    assert result.best_qps is None
+    assert "no rate above 300 qps passed" in result.reason
+    assert "late at any rate" in result.reason
+    assert min(load.rate_qps for load in slow.loads) > 0.8 * 300
+    assert result.run_lengths < 1
