@@ -194,6 +194,13 @@ class _Hunt:
         return self.belief.quantile(0.5) < self.floor_qps
 
     @property
+    def nothing_above(self) -> str:
+        reason = f"no rate above {self.floor_qps:.3g} qps passed"
+        if self.floor_qps > self.prior.floor_qps:
+            return reason
+        return f"{reason}, and the system is nearly idle there: queries are late at any rate"
+
+    @property
     def too_late(self) -> bool:
         """Whether the last confirming run failed for its late queries."""
         last = next((probe for probe in reversed(self.probes) if probe.kind == "confirm"), None)
@@ -236,8 +243,7 @@ class _Hunt:
         rate, misses, least = math.inf, 0, 0.0
         for _ in range(own.max_confirmations):
             if self.below:
-                reason = f"no rate above {self.floor_qps:.3g} qps passed, and the system is nearly "
-                return self.result(None, f"{reason}idle there: queries are late at any rate")
+                return self.result(None, self.nothing_above)
             # Each miss makes it less likely that the belief is right: it must be surer.
             wanted = 1 - (1 - own.confidence) / (1 + misses)
             rate = max(self.likely(self.belief, wanted, rate), least)
