@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from engine import config
 from engine.cache import Cache
 from engine.errors import ConfigError
-from engine.models import prepare
+from engine.models import check, prepare
 
 FP32, INT8 = config.Precision("fp32"), config.Precision("int8", calibration_count=6)
 SMALL = config.Preprocessing(size=8)
@@ -148,6 +148,8 @@ def test_preprocessing_must_fit_the_input(tmp_path):
 
 
 def test_unusable_files(tmp_path):
+    with pytest.raises(ConfigError, match=r"set model.path=FILE.onnx"):
+        check(config.Model("onnx", "own"))
     with pytest.raises(ConfigError, match="there is no such file"):
         prepared(tmp_path, classifier(), path=str(tmp_path / "none.onnx"))
     broken = tmp_path / "broken.onnx"
