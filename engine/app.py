@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from engine import codes
 from engine.errors import INTERRUPTED, ConfigError
-from engine.help import help_text, is_wanted
 from engine.paths import OWN_CONF, conf_dir
 
 if TYPE_CHECKING:
@@ -42,6 +41,8 @@ def main() -> int:
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+
+    from engine.help import help_text, is_wanted
 
     codes.begin()
     sys.argv[1:] = hydra_arguments(sys.argv[1:])

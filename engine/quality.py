@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +20,6 @@ from engine.record import Record
 from engine.scoring import REAL_DATA, score
 from evaluators.quality import Quality, against
 from loadgen import Ending, RunLog, SampleLibrary, Scenario, judge, run
-
-if TYPE_CHECKING:
-    pass
 
 AT_ONCE = 32
 """How many samples the plain loop has in memory."""

@@ -102,8 +102,7 @@ class MlflowTracker:
         run_id = parent.info.run_id
         params = [Param(key, str(value)[:VALUE_LIMIT]) for key, value in _flat(record["config"])]
         client.log_batch(run_id, params=params)
-        now = ended_ms
-        metrics = [Metric(key, value, now, 0) for key, value in metrics_of(record).items()]
+        metrics = [Metric(key, value, ended_ms, 0) for key, value in metrics_of(record).items()]
         client.log_batch(run_id, metrics=metrics)
         for figure, draw in (("latency_cdf.png", latency_plot), ("search.png", search_plot)):
             if (picture := draw(record)) is not None:
@@ -122,7 +121,7 @@ class MlflowTracker:
             figures = {k: v for k, v in probe.items() if isinstance(v, int | float)}
             client.log_batch(
                 child,
-                metrics=[Metric(k, float(v), now, 0) for k, v in figures.items()],
+                metrics=[Metric(k, float(v), ended_ms, 0) for k, v in figures.items()],
                 tags=[RunTag("verdict", probe["outcome"]), RunTag("kind", probe["kind"])],
             )
             client.set_terminated(child, end_time=ended_ms)

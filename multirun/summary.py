@@ -22,9 +22,13 @@ def missed(record: dict[str, Any]) -> list[str]:
     target = (record["accuracy"] or {}).get("target")
     if target and not target["passed"]:
         names.append("quality")
+    return names + [f"audit {audit['audit']}" for audit in missed_audits(record)]
+
+
+def missed_audits(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The audits that a record did not pass, of those that apply to it."""
     passing = ("PASS", "NOT APPLICABLE")
-    audits = record.get("audits") or []
-    return names + [f"audit {a['audit']}" for a in audits if a["outcome"] not in passing]
+    return [audit for audit in record.get("audits") or [] if audit["outcome"] not in passing]
 
 
 def _row(record: dict[str, Any]) -> Row:

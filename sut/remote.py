@@ -12,7 +12,7 @@ import urllib3
 from numpy.typing import NDArray
 
 from sut import oip
-from sut.network import Infer, NetworkSut
+from sut.network import NetworkSut
 
 Inputs = Sequence[tuple[str, str, tuple[int | None, ...]]]
 
@@ -48,25 +48,23 @@ class RemoteSut(NetworkSut):
     ) -> None:
         server = Server(url, workers, timeout_s, headers or {})
         path = f"/v2/models/{quote(model, safe='')}" + (f"/versions/{version}" if version else "")
-        self.server = server.get("/v2")
+        able = server.get("/v2").get("extensions", [])
         metadata = server.get(path)
         try:
-            names = oip.matched(oip.tensors(metadata, "inputs"), inputs)
+            served = oip.tensors(metadata, "inputs")
+            names = oip.matched(served, inputs)
             answer = _output(oip.tensors(metadata, "outputs"), output)
-            batch = oip.tensors(metadata, "inputs")[0].shape[0]
+            batch = served[0].shape[0]
         except ValueError as error:
             raise RuntimeError(f"{server.url} serves {model}, but {error}.") from error
-        if binary is None:
-            binary = oip.BINARY in self.server.get("extensions", [])
-        self.binary = binary
+        self.binary = oip.BINARY in able if binary is None else binary
 
         def infer(arrays: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
             named = dict(zip(names, arrays, strict=True))
-            return server.infer(f"{path}/infer", named, answer, binary)
+            return server.infer(f"{path}/infer", named, answer, self.binary)
 
-        infers: list[Infer] = [infer] * workers
         super().__init__(
-            infers,
+            [infer] * workers,
             batch if batch > 0 else None,
             name=name,
             threads=1,

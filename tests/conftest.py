@@ -1,13 +1,65 @@
 """Fakes that every package's tests share: a library of numbers and systems that misbehave."""
 
+import threading
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
 from loadgen import Batch, LoadedSet, Queries, Scenario, Settings
+
+Answer = tuple[int, bytes, dict[str, str]]
+"""Of a server: its status, body and headers."""
+
+
+@contextmanager
+def serving(get: Callable[[str], Answer], post: Callable[[str, Message, bytes], Answer]):
+    """An HTTP server on this machine, whose connections stay: its address.
+
+    ``get(path)``, ``post(path, headers, body)``: what it answers.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def log_message(self, *arguments):
+            pass
+
+        def answer(self, status, body, headers):
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self):
+            self.answer(*get(self.path))
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.headers["Client"] = f"{self.client_address}"
+            self.answer(*post(self.path, self.headers, body))
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(name="serving")
+def _serving():
+    return serving
 
 
 @dataclass

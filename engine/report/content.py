@@ -13,6 +13,7 @@ from engine.report.summary import (
     quality_text,
     token_texts,
 )
+from multirun.summary import missed_audits
 
 Json = dict[str, Any]
 
@@ -87,9 +88,8 @@ def limits(record: Json) -> Iterator[str]:
         yield f"{row['name']} was missed: {row['required']}, measured {row['measured']}{hint}."
     if (accuracy := record["accuracy"]) and not accuracy["target"]["passed"]:
         yield f"The quality was missed: {_asked(accuracy)}, measured {quality_text(accuracy)}."
-    for audit in record.get("audits") or ():
-        if audit["outcome"] not in ("PASS", "NOT APPLICABLE"):
-            yield f"The audit {audit['audit']} says {audit['outcome']}: {audit['sentence']}"
+    for audit in missed_audits(record):
+        yield f"The audit {audit['audit']} says {audit['outcome']}: {audit['sentence']}"
     ends = ("_latency", "_ttft", "_tpot")
     tails = [
         row

@@ -2,9 +2,7 @@
 
 import json
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -52,54 +50,37 @@ def tensor(name, datatype, shape):
     return {"name": name, "datatype": datatype, "shape": shape}
 
 
-@contextmanager
-def serving(model):
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+@pytest.fixture
+def serves(serving):
+    """``with serves(model) as url``: the model behind a server."""
 
-        def log_message(self, *arguments):
-            pass
+    def start(model):
+        metadata = {"inputs": model.inputs, "outputs": model.outputs}
+        pages = {
+            "/v2": {"name": "numbers", "version": "1", "extensions": model.extensions},
+            "/v2/models/double": metadata,
+            "/v2/models/double/versions/2": metadata,
+            "/v2/models/list": [],
+        }
 
-        def answer(self, status, body, headers=()):
-            self.send_response(status)
-            for name, value in (*headers, ("Content-Length", str(len(body)))):
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
+        def get(path):
+            if path not in pages:
+                return 404, b'{"error": "no such model"}', {}
+            return 200, json.dumps(pages[path]).encode(), {}
 
-        def do_GET(self):
-            found = {
-                "/v2": {"name": "numbers", "version": "1", "extensions": model.extensions},
-                "/v2/models/double": {"inputs": model.inputs, "outputs": model.outputs},
-                "/v2/models/double/versions/2": {"inputs": model.inputs, "outputs": model.outputs},
-                "/v2/models/list": [],
-            }.get(self.path)
-            if found is None:
-                return self.answer(404, b'{"error": "no such model"}')
-            self.answer(200, json.dumps(found).encode())
-
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            model.connections.add(self.client_address)
-            model.requests.append((self.path, dict(self.headers)))
+        def post(path, headers, body):
+            model.connections.add(headers["Client"])
+            model.requests.append((path, dict(headers)))
             if model.broken is not None:
-                return self.answer(*model.broken)
-            length = int(self.headers.get(oip.JSON_LENGTH, len(body)))
+                return model.broken
+            length = int(headers.get(oip.JSON_LENGTH, len(body)))
             head, raw = model.infer(json.loads(body[:length]), body[length:])
             said = json.dumps(head).encode()
-            headers = [(oip.JSON_LENGTH, str(len(said)))] if raw else []
-            self.answer(200, said + raw, headers)
+            return 200, said + raw, {oip.JSON_LENGTH: str(len(said))} if raw else {}
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+        return serving(get, post)
+
+    return start
 
 
 def measured(library, sut, **changes):
@@ -108,9 +89,9 @@ def measured(library, sut, **changes):
 
 
 @pytest.mark.parametrize("extensions", [(), (oip.BINARY,)])
-def test_answers_come_back_as_the_server_gave_them(library, extensions):
+def test_answers_come_back_as_the_server_gave_them(library, extensions, serves):
     model = Model(extensions=extensions)
-    with serving(model) as url:
+    with serves(model) as url:
         sut = RemoteSut(url, "double", OWN, None)
         log = run(
             Settings(scenario=Scenario.OFFLINE, mode=Mode.ACCURACY, target_qps=1), library, sut
@@ -123,9 +104,9 @@ def test_answers_come_back_as_the_server_gave_them(library, extensions):
     assert answers == {i: 2.0 * i for i in range(library.total_count)}
 
 
-def test_workers_have_connections_that_stay(library):
+def test_workers_have_connections_that_stay(library, serves):
     model = Model()
-    with serving(model) as url:
+    with serves(model) as url:
         sut = RemoteSut(url, "double", OWN, "y", workers=3, version="2", headers={"X-Key": "k"})
         settings = Settings(
             scenario=Scenario.SERVER, target_qps=400, bound_ms=1000, min_duration_ms=300
@@ -137,9 +118,9 @@ def test_workers_have_connections_that_stay(library):
     assert {headers["X-Key"] for _, headers in model.requests} == {"k"}
 
 
-def test_names_may_differ_and_a_fixed_batch_is_kept(library):
+def test_names_may_differ_and_a_fixed_batch_is_kept(library, serves):
     model = Model(inputs=[tensor("image", "FP32", [4, 1])], outputs=[tensor("z", "FP32", [4, 1])])
-    with serving(model) as url:
+    with serves(model) as url:
         sut = RemoteSut(url, "double", OWN, "y", max_batch=64)
         assert (sut.fixed_batch, sut.max_batch) == (4, 4)
         assert measured(library, sut).ending is Ending.COMPLETE
@@ -160,21 +141,21 @@ def test_names_may_differ_and_a_fixed_batch_is_kept(library):
         ),
     ],
 )
-def test_what_does_not_fit_is_refused_at_the_start(model, name, said):
-    with serving(model) as url, pytest.raises(RuntimeError, match=said):
+def test_what_does_not_fit_is_refused_at_the_start(model, name, said, serves):
+    with serves(model) as url, pytest.raises(RuntimeError, match=said):
         RemoteSut(url, name, OWN, "classes")
 
 
-def test_nobody_there():
-    with serving(Model()) as url:
+def test_nobody_there(serves):
+    with serves(Model()) as url:
         pass
     with pytest.raises(RuntimeError, match="cannot be reached"):
         RemoteSut(url, "double", OWN, None)
 
 
-def test_a_password_in_the_address_is_sent_and_not_shown():
+def test_a_password_in_the_address_is_sent_and_not_shown(serves):
     model = Model()
-    with serving(model) as url:
+    with serves(model) as url:
         address = url.replace("://", "://me:s3cret@")
         RemoteSut(address, "double", OWN, None)._lanes[0]._infer([ONE])
         with pytest.raises(RuntimeError) as caught:
@@ -189,18 +170,18 @@ GOOD = json.dumps({"outputs": [tensor("y", "FP32", [1, 1]) | {"data": [2.0]}]}).
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        ((500, b"out of memory"), "answers 500: out of memory"),
-        ((200, b"garbage"), "no response"),
-        ((200, b'{"outputs": []}'), "no output y"),
-        ((200, GOOD.replace(b"[1, 1]", b"[2, 1]")), "no response"),
-        ((200, GOOD.replace(b"[1, 1]", b"[1]").replace(b"[2.0]", b"[]")), "no response"),
-        ((200, GOOD.replace(b"FP32", b"BYTES")), "type BYTES is not read"),
-        ((200, GOOD, [(oip.JSON_LENGTH, "7")]), "no response"),
+        ((500, b"out of memory", {}), "answers 500: out of memory"),
+        ((200, b"garbage", {}), "no response"),
+        ((200, b'{"outputs": []}', {}), "no output y"),
+        ((200, GOOD.replace(b"[1, 1]", b"[2, 1]"), {}), "no response"),
+        ((200, GOOD.replace(b"[1, 1]", b"[1]").replace(b"[2.0]", b"[]"), {}), "no response"),
+        ((200, GOOD.replace(b"FP32", b"BYTES"), {}), "type BYTES is not read"),
+        ((200, GOOD, {oip.JSON_LENGTH: "7"}), "no response"),
     ],
 )
-def test_a_request_that_fails_ends_the_run_with_its_reason(library, broken, said):
+def test_a_request_that_fails_ends_the_run_with_its_reason(library, broken, said, serves):
     model = Model()
-    with serving(model) as url:
+    with serves(model) as url:
         sut = RemoteSut(url, "double", OWN, "y", timeout_s=5)
         sut.load(library.load(np.arange(64)))  # while all is well
         sut.load = lambda samples: setattr(model, "broken", broken)
@@ -210,10 +191,10 @@ def test_a_request_that_fails_ends_the_run_with_its_reason(library, broken, said
     assert not judge(log).valid
 
 
-def test_a_server_that_says_nothing_is_waited_for_no_longer_than_asked():
+def test_a_server_that_says_nothing_is_waited_for_no_longer_than_asked(serves):
     model, over = Model(), threading.Event()
     model.infer = lambda head, raw: over.wait(5) and ({"outputs": []}, b"")
-    with serving(model) as url:
+    with serves(model) as url:
         with pytest.raises(RuntimeError, match="timed out"):
             Server(url, 1, 0.2, {}).infer("/v2/models/double/infer", {"x": ONE}, "y", False)
         over.set()
