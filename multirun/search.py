@@ -198,7 +198,10 @@ class _Hunt:
         reason = f"no rate above {self.floor_qps:.3g} qps passed"
         if self.floor_qps > self.prior.floor_qps:
             return reason
-        return f"{reason}, and the system is nearly idle there: queries are late at any rate"
+        return (
+            f"{reason}, and the system is nearly idle there: queries are late at any rate; "
+            "end other programs, or try another precision, another system or faster hardware"
+        )
 
     @property
     def too_late(self) -> bool:

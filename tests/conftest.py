@@ -1,5 +1,7 @@
 """Fakes that every package's tests share: a library of numbers and systems that misbehave."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -8,10 +10,15 @@ from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import hypothesis
 import numpy as np
 import pytest
 
 from loadgen import Batch, LoadedSet, Queries, Scenario, Settings
+
+# Machines are shared: how long an example takes says nothing.
+hypothesis.settings.register_profile("shared machine", deadline=None)
+hypothesis.settings.load_profile("shared machine")
 
 Answer = tuple[int, bytes, dict[str, str]]
 """Of a server: its status, body and headers."""
@@ -60,6 +67,23 @@ def serving(get: Callable[[str], Answer], post: Callable[[str, Message, bytes], 
 @pytest.fixture(name="serving")
 def _serving():
     return serving
+
+
+@pytest.fixture
+def press_ctrl_c():
+    """``press_ctrl_c(after_s)``: SIGINT to this process; one that comes late fails its test."""
+    timers = []
+
+    def press(after_s):
+        timers.append(threading.Timer(after_s, os.kill, (os.getpid(), signal.SIGINT)))
+        timers[-1].start()
+
+    yield press
+    try:
+        for timer in timers:
+            timer.join()
+    except KeyboardInterrupt:
+        pytest.fail("Ctrl-C came after the test that pressed it")
 
 
 @dataclass

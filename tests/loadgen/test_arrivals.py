@@ -86,12 +86,11 @@ class TestInterval:
             batch.complete(batch.indices)
 
         log = run(self.asked(settings), library, scripted_sut(answer=slow_once, max_batch=4))
-        gaps_ms = np.diff(log.scheduled_ns) / 1e6
-        assert gaps_ms[2] in (60, 80)  # 80 if the machine stalled for 10 ms
-        assert (np.delete(gaps_ms, 2) == 20).all()
+        taken = np.ceil(log.latency_ns / 20e6)  # intervals; by others too if the machine stalls
+        assert (np.diff(log.scheduled_ns) == 20_000_000 * taken[:-1]).all()
         assert log.latency_ns[2] >= 50_000_000
         (missed,) = [row for row in judge(log).missed if row.name == "skipped_intervals"]
-        assert missed.measured == "1 of 10"
+        assert missed.measured == f"{np.count_nonzero(taken > 1)} of 10"
 
     def test_one_percent_of_queries_may_skip(self, settings, library, scripted_sut):
         def slow_once(batch):

@@ -180,12 +180,6 @@ def test_too_many_unanswered_queries_end_the_test(harness):
     assert len(program.issued) == 5
 
 
-def interrupt_after(seconds):
-    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    return timer
-
-
 @pytest.mark.parametrize(
     ("scenario", "changes"),
     [
@@ -194,14 +188,13 @@ def interrupt_after(seconds):
         ("Server", {"server_target_qps": 0.01, "min_query_count": 2}),
     ],
 )
-def test_ctrl_c_ends_a_test_that_waits(scenario, changes, harness):
+def test_ctrl_c_ends_a_test_that_waits(scenario, changes, harness, press_ctrl_c):
     program = harness()
     program.answer = lambda samples: None
-    timer = interrupt_after(0.5)
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
+        press_ctrl_c(0.5)
         program.run(scenario, **changes)
-    timer.join()
     assert time.monotonic() - began < 5
     (outcome,) = mlperf.outcomes()
     assert outcome.log.ending is Ending.INTERRUPTED
@@ -209,19 +202,17 @@ def test_ctrl_c_ends_a_test_that_waits(scenario, changes, harness):
     assert program.calls[-1][0] == "unload"
 
 
-def test_ctrl_c_ends_a_callback_that_hangs(harness):
+def test_ctrl_c_ends_a_callback_that_hangs(harness, press_ctrl_c):
     program = harness()
-    timers = []
 
     def hang(samples):
-        timers.append(interrupt_after(0.1))
+        press_ctrl_c(0.1)
         time.sleep(60)
 
     program.answer = hang
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         program.run("Offline")
-    timers[0].join()
     assert time.monotonic() - began < 30
     assert mlperf.outcomes()[0].log.ending is Ending.INTERRUPTED
     program.answer = None

@@ -1,7 +1,6 @@
 """Whole runs: what a good system gets, and what becomes of one that misbehaves."""
 
 import os
-import signal
 import subprocess
 import threading
 import time
@@ -202,10 +201,12 @@ def test_a_system_that_returns_early_is_found(scenario, settings, library, scrip
     assert "returned before the run was over" in log.error
 
 
-def test_a_second_ctrl_c_ends_the_waiting_and_keeps_the_log(settings, library, scripted_sut):
+def test_a_second_ctrl_c_ends_the_waiting_and_keeps_the_log(
+    settings, library, scripted_sut, press_ctrl_c
+):
     def interrupt(progress):
         if progress.issued > 2:
-            threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+            press_ctrl_c(0.3)
             raise KeyboardInterrupt
 
     sut = scripted_sut(answer=lambda batch: time.sleep(2.5), workers=3)

@@ -48,7 +48,7 @@ class System:
         )
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     peak=st.floats(100, 1e5),
     guess=st.floats(0.6, 1.6),

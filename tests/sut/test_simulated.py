@@ -64,7 +64,7 @@ def test_a_batch_waits_to_fill_and_no_longer():
     assert log.batch_sizes.mean() == pytest.approx(6, rel=0.1)
 
 
-@limits(deadline=None, max_examples=25)
+@limits(max_examples=25)
 @given(
     workers=st.integers(1, 5),
     batch=st.integers(1, 7),

@@ -351,9 +351,7 @@ def test_names_cannot_speak_to_the_terminal(tree):
     assert "\x1b" not in line and "\\x1b[2J" in line
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_anywhere_is_a_finding_and_never_a_crash(good_trees, tmp_path_factory, data):
     root = tmp_path_factory.mktemp("damaged") / "tree"

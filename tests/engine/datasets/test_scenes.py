@@ -77,7 +77,7 @@ def test_every_category_is_drawn_about_equally_often():
     assert counts.min() > 0.6 * counts.mean() and counts.max() < 1.4 * counts.mean()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(32, 200), st.integers(0, 2**70), st.integers(0, 2**40))
 def test_any_size_seed_and_index_gives_a_scene(size, seed, index):
     image = scenes.scene("train", index, size, seed)

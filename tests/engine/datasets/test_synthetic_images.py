@@ -57,7 +57,7 @@ def test_the_label_is_planted_as_colour(index):
     assert colour in np.argsort(direction)[-2:]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(8, 96), st.integers(0, 2**70), st.integers(0, 2**40))
 def test_any_size_seed_and_index_gives_an_image(size, seed, index):
     image = synthetic.image("train", index, size, seed)

@@ -195,7 +195,7 @@ def test_what_is_missing_is_said(repository):
     assert "has no performance run that can be read" in [f.message for f in findings(repository)]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(end=st.integers(0, 6000))
 def test_a_log_that_was_cut_off_never_passes_for_another(tmp_path_factory, end):
     sample = Path(__file__).parents[2] / "data" / "published" / SERVER / "performance/run_3"
@@ -242,7 +242,7 @@ LINES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(summary=st.lists(LINES, max_size=12), detail=st.lists(LINES, max_size=12))
 def test_no_pair_of_logs_stops_the_reading(tmp_path_factory, summary, detail):
     root = tmp_path_factory.mktemp("fuzz")
