@@ -76,7 +76,8 @@ def test_a_search_confirms_with_as_many_runs(engine):
         "model=resnet50",
         "sut=simulated",
         "rules.server_runs=3",
-        quickly=("tracking=none",),
+        "scenario.min_duration_s=60",
+        quickly=("tracking=none", "report=false"),
     )
     assert ended.code == 0, ended.out + ended.err
     record = ended.record
