@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import typing
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -91,14 +92,20 @@ def _group(name: str, node: object) -> Any:
             f"{name}.kind={kind} is not allowed: it must be one of {', '.join(classes)}."
         )
     try:
-        typed = _writable(OmegaConf.structured(classes[kind]))
-        built = OmegaConf.to_object(OmegaConf.merge(typed, OmegaConf.create(dict(node))))
+        filled = OmegaConf.merge(_typed(classes[kind]), OmegaConf.create(dict(node)))
+        built = OmegaConf.to_object(filled)
     except MissingMandatoryValue as error:
         raise ConfigError(f"{name}.{error.full_key} is missing: set it to a value.") from error
     except OmegaConfBaseException as error:
         raise ConfigError(_explain(name, node, classes[kind], error)) from error
     check(built, name)
     return built
+
+
+@cache
+def _typed(cls: type) -> DictConfig:
+    """What the dataclass takes, to be merged into a copy."""
+    return _writable(OmegaConf.structured(cls))
 
 
 def _writable(node: DictConfig) -> DictConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -36,11 +37,18 @@ def load_generator(installed: metadata.Distribution | None = None) -> Finding:
     root = Path(str(found.locate_file("")))
     changed = sorted(name for name, value in recorded.items() if _sha256(root / name) != value)
     changed += sorted(_added(root, recorded))
+    foreign = sorted(_elsewhere(root))
     whole = hashlib.sha256("\n".join(sorted(recorded.values())).encode()).hexdigest()
     figures: dict[str, float | int | str] = {"files": len(recorded), "record_sha256": whole}
     if changed:
         names = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if changed[5:] else "")
         sentence = f"Not what was built and installed: {names}. Install the program again."
+        return Finding(AUDIT, Outcome.FAIL, sentence, figures)
+    if foreign:
+        sentence = (
+            f"What runs is not what was installed: {foreign[0]} was loaded, not the file of "
+            f"{root}. Leave its folder, and out of PYTHONPATH."
+        )
         return Finding(AUDIT, Outcome.FAIL, sentence, figures)
     sentence = f"All {len(recorded)} files are those that were built (sha256 of all {whole[:12]})."
     return Finding(AUDIT, Outcome.PASS, sentence, figures)
@@ -59,3 +67,13 @@ def _added(root: Path, recorded: dict[str, str]) -> set[str]:
     """Modules of the load generator that the build did not make."""
     there = (file for kind in ("*.py", "*.so", "*.pyd") for file in (root / "loadgen").rglob(kind))
     return {file.relative_to(root).as_posix() for file in there} - set(recorded)
+
+
+def _elsewhere(root: Path) -> set[str]:
+    """Files of loaded modules of this program that do not lie in the installation."""
+    loaded = (
+        Path(file).resolve()
+        for name, module in tuple(sys.modules.items())
+        if name.partition(".")[0] in PACKAGES and (file := getattr(module, "__file__", None))
+    )
+    return {str(file) for file in loaded if not file.is_relative_to(root.resolve())}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.published.entry import Entry
-from engine.published.logs import Unreadable, read_detail, read_summary, text_of
-from engine.published.recompute import metric
+from engine.published.entry import SCENARIOS, Entry
+from engine.published.logs import Facts, Unreadable, read_detail, read_summary, text_of
+from engine.published.recompute import metric, number
 from engine.submission.layout import DETAIL, SUMMARY, Place
 
 Said = Iterator[tuple[Path, str, str]]
@@ -20,6 +20,11 @@ MODELS = {
 FILES = {
     "TEST01": ("verify_accuracy.txt", "verify_performance.txt"),
     "TEST04": ("verify_performance.txt",),
+}
+# What sets an audit's run apart from the result's own.
+ASKED = {
+    "TEST01": "answers are kept of it, and of this one none were",
+    "TEST04": "it asks for one sample again and again, and this one did not",
 }
 # How much faster (or, for TEST01, slower) an audit's run may be.
 TOLERANCE = 0.10
@@ -51,6 +56,14 @@ def _verified(folder: Path, audit: str) -> Said:
             yield folder / name, "audit", "does not say TEST PASS"
 
 
+def _asked(audit: str, facts: Facts) -> bool:
+    """Whether a run was made with what the audit asks for."""
+    if audit == "TEST04":
+        return facts.get("effective_performance_issue_same") in (True, 1, "true")
+    names = ("accuracy_log_probability", "accuracy_log_sampling_target")
+    return any((number(facts, f"effective_{name}") or 0) > 0 for name in names)
+
+
 def _rerun(folder: Path, audit: str, entry: Entry) -> Said:
     """The audit's run must be readable, without errors, VALID, and as fast as the result."""
     run = folder / "performance" / "run_1"
@@ -64,6 +77,11 @@ def _rerun(folder: Path, audit: str, entry: Entry) -> Said:
         yield run, "error", f"{len(log.errors)} error(s) were logged: {log.errors[0]}"
     if log.facts.get("result_validity") != "VALID":
         yield run, "audit", f"its run is {log.facts.get('result_validity')}"
+    ran = str(log.facts.get("effective_scenario"))
+    if SCENARIOS.get(ran.lower().replace(" ", "")) != entry.scenario:
+        yield run, "audit", f"ran {ran}, not {entry.scenario}"
+    if not _asked(audit, log.facts):
+        yield run, "audit", f"is a run like any other: {ASKED[audit]}"
     value = metric(entry.scenario, log.facts).value
     if not value or not entry.value:
         yield run, "audit", f"does not state {entry.metric}"

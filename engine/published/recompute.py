@@ -73,13 +73,17 @@ def metric(scenario: str, facts: Facts) -> Metric:
     return Metric("streams", "streams", number(facts, "result_samples_per_query"), streams)
 
 
-def checks(scenario: str, log: Log) -> Iterator[Check]:
-    """The demands of the run's own settings, as far as the logs allow to check them."""
+def checks(scenario: str, log: Log, usual: float = 99) -> Iterator[Check]:
+    """The demands of the run's own settings, as far as the logs allow to check them.
+
+    ``usual``: the percentile of the latency where the logs do not say which; summaries do not.
+    """
     facts = log.facts
     yield from _at_least("duration", "ms", duration_ms(scenario, facts), facts, "min_duration_ms")
     yield from _at_least("queries", "", query_count(scenario, facts), facts, "min_query_count")
     yield from _estimates(facts)
-    percentile = 100 * (number(facts, "effective_target_latency_percentile") or 0.99)
+    share = number(facts, "effective_target_latency_percentile")
+    percentile = 100 * share if share else usual
     if scenario == "multi_stream":
         skipped = number(facts, f"intervals_{percentile:.2f}")
         if skipped is not None:

@@ -32,6 +32,12 @@ def edition_of(facts: Facts) -> str:
     return {0: "v0_5", 1: "v1_0", 4: "v4_0"}.get(major(facts), "")
 
 
+def tail_percentile(model: str, facts: Facts) -> float:
+    """At which percentile the round of a run judges a server's or streams' latencies."""
+    rules = _rules(edition_of(facts))
+    return rules.tail_percentiles.get(model, 99) if rules else 99
+
+
 def _foreign_seeds(rules: Rules, facts: Facts) -> list[str]:
     return [name for name, key in SEEDS.items() if facts.get(key) != getattr(rules.seeds, name)]
 

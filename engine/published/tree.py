@@ -13,7 +13,7 @@ from engine.published import accuracy
 from engine.published.entry import MODELS, SCENARIOS, Entry, Finding, Run
 from engine.published.logs import Facts, Log, Unreadable, read_detail, read_summary, text_of
 from engine.published.recompute import Metric, checks, metric
-from engine.published.rules import edition_of, rule_breaks
+from engine.published.rules import edition_of, rule_breaks, tail_percentile
 
 SUMMARY, DETAIL = "mlperf_log_summary.txt", "mlperf_log_detail.txt"
 DIVISIONS = ("closed", "open")
@@ -88,7 +88,8 @@ def _read_result(reading: Reading, division: str, folder: Path) -> None:
     if not runs:
         reading.say(folder, "file", "has no performance run that can be read")
         return
-    judged = [_judged(reading, scenario, run) for run in runs]
+    model = _model(folder.parent.name)
+    judged = [_judged(reading, scenario, model, run) for run in runs]
     figures = [(found, valid) for found, valid in judged if found.value is not None]
     if not figures:
         return
@@ -107,6 +108,10 @@ def _read_result(reading: Reading, division: str, folder: Path) -> None:
     reading.facts.append([run.log.facts for run in runs])
 
 
+def _model(folder: str) -> str:
+    return MODELS.get(folder, folder.replace("-", "_"))
+
+
 def _entry(reading: Reading, division: str, folder: Path, runs: list[Run], scenario: str) -> Entry:
     model, system = folder.parent, folder.parent.parent
     submitter = system.parent.parent
@@ -114,7 +119,7 @@ def _entry(reading: Reading, division: str, folder: Path, runs: list[Run], scena
         division=division,
         submitter=submitter.name,
         system=system.name,
-        model=MODELS.get(model.name, model.name.replace("-", "_")),
+        model=_model(model.name),
         scenario=scenario,
         round=edition_of(runs[0].log.facts),
         metric="",
@@ -164,13 +169,14 @@ def _plain(value: Any) -> str:
     return {"performanceonly": "performance", "true": "1", "false": "0"}.get(text, text)
 
 
-def _judged(reading: Reading, scenario: str, run: Run) -> tuple[Metric, bool]:
+def _judged(reading: Reading, scenario: str, model: str, run: Run) -> tuple[Metric, bool]:
     """The run's metric and recomputed verdict; what disagrees with its own is said."""
     facts = run.log.facts
     named = SCENARIOS.get(_plain(facts.get("effective_scenario")), "none")
     if named != scenario:
         reading.say(run.path, "disagreement", f"lies under {scenario}, but ran {named}")
-    found, demands = metric(scenario, facts), list(checks(scenario, run.log))
+    found = metric(scenario, facts)
+    demands = list(checks(scenario, run.log, tail_percentile(model, facts)))
     if found.reported is None:
         reading.say(run.path, "file", f"does not state {found.name}")
     elif not found.agrees:

@@ -5,6 +5,7 @@ import shutil
 import sys
 import warnings
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -79,19 +80,22 @@ def store(tmp_path, empty_store):
     return f"sqlite:///{tmp_path}/store.db"
 
 
-@pytest.fixture
-def configured():
-    """``configured("model=resnet50", ...)`` is the validated config of these overrides."""
+@cache
+def composed(*overrides):
+    """The validated config of these overrides."""
     from hydra import compose, initialize_config_dir
 
     from engine.paths import conf_dir
     from engine.validation import validate
 
-    def make(*overrides):
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return validate(compose("config", overrides=list(overrides)))
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return validate(compose("config", overrides=list(overrides)))
 
-    return make
+
+@pytest.fixture
+def configured():
+    """``configured("model=resnet50", ...)`` is the validated config of these overrides."""
+    return composed
 
 
 SUBMISSION = {
@@ -116,21 +120,16 @@ SUBMITTING = [f"submission.{key}={value}" for key, value in SUBMISSION.items()]
 
 def submitted(root, scenario, division, library, answering):
     """Put a result of ResNet-50 into the tree ``root``: 600 s in virtual time, and its audits."""
-    from hydra import compose, initialize_config_dir
-
-    from engine.paths import conf_dir
     from engine.plan import accuracy_settings, full_settings
     from engine.record import Record
     from engine.submission.write import add
-    from engine.validation import validate
-    from loadgen import judge, run
+    from loadgen import Issue, judge, run
     from sut.curve import ServiceCurve
     from sut.simulated import SimulatedSut
 
     asked = ["rules=v6_1", "model=resnet50", f"scenario={scenario}", "sut=simulated"]
     asked += [f"submission.path={root}", f"submission.division={division}", *SUBMITTING]
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = validate(compose("config", overrides=asked))
+    config = composed(*asked)
     record = Record(root.parent / f"run_{scenario}_{division}", config, "python -m engine")
     network = {"name": "resnet50", "weights": "resnet50.onnx", "sha256": "0" * 64}
     record.data |= {
@@ -150,8 +149,13 @@ def submitted(root, scenario, division, library, answering):
         {"audit": name, "outcome": "PASS", "sentence": "It is the same.", "figures": {"ratio": 1.0}}
         for name in ("same_answers", "caching", "seeds")
     ]
-    for name in ("same_answers", "caching"):
-        record.logs(f"audits/{name}", log, judge(log))
+    asked_for = {
+        "same_answers": {"accuracy_log_probability": 0.01},
+        "caching": {"issue": Issue.SAME, "same_index": 3},
+    }
+    for name, changes in asked_for.items():
+        made = replace(log, settings=replace(log.settings, **changes))
+        record.logs(f"audits/{name}", made, judge(made))
     record.finish("VALID", 0)
     return add(config, record)
 

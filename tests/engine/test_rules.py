@@ -1,5 +1,7 @@
 """The editions of the rules against the figures of their sources."""
 
+from dataclasses import replace
+
 import pytest
 
 from engine.editions import shipped_editions
@@ -26,7 +28,8 @@ def edition(configured):
     """``edition("v0_5", "gnmt", "server")`` is that benchmark's config."""
 
     def make(rules, model, scenario, *more):
-        return configured(f"rules={rules}", f"model.name={model}", f"scenario={scenario}", *more)
+        config = configured(f"rules={rules}", f"scenario={scenario}", *more)
+        return replace(config, model=replace(config.model, name=model))
 
     return make
 

@@ -223,7 +223,7 @@ def test_ctrl_c_before_the_first_callback_leaves_it_out(harness, monkeypatch):
     program = harness()
     collect = gc.collect
 
-    def press():  # on the load generator's thread, just before the start
+    def press(generation):  # on the load generator's thread, just before the start
         monkeypatch.setattr(gc, "collect", collect)
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.2)

@@ -39,9 +39,9 @@ class Pictures:
 
 
 class Honest:
-    """Takes ``WORK_S`` for a sample; the answer is where its brightest pixel lies."""
+    """Takes ``work_s`` for a sample; the answer is where its brightest pixel lies."""
 
-    name, workers = "honest", 1
+    name, workers, work_s = "honest", 1, WORK_S
 
     def load(self, samples):
         self.samples = samples
@@ -50,7 +50,7 @@ class Honest:
         pass
 
     def compute(self, image, queries):
-        time.sleep(WORK_S)
+        time.sleep(self.work_s)
         return int(np.argmax(image))
 
     def serve(self, queries, worker):
@@ -84,14 +84,14 @@ class Tuned(Honest):
 
     def compute(self, image, queries):
         if queries.settings.sample_index_seed != self.seed:
-            time.sleep(3 * WORK_S)
+            time.sleep(3 * self.work_s)
         return super().compute(image, queries)
 
 
 class Cheap(Honest):
     """Guesses one picture in four while it is timed."""
 
-    name = "cheap"
+    name, work_s = "cheap", 0
 
     def compute(self, image, queries):
         right = super().compute(image, queries)
@@ -117,7 +117,7 @@ class Recognising(Honest):
 def rig(configured):
     def make(sut, *overrides, rate_qps=200.0):
         config = configured(
-            "model=mobilenet", "search=none", "audit.seconds=0.2", "audit.seed=1", *overrides
+            "model=mobilenet", "search=none", "audit.seconds=0.05", "audit.seed=1", *overrides
         )
         library = Pictures()
         parts = SimpleNamespace(config=config, library=library, sut=sut, artefact=None, cache=None)
@@ -129,10 +129,17 @@ def rig(configured):
 SCENARIOS = ("scenario=single_stream", "scenario=offline")
 
 
+# What costs the same must be seen to, on a machine that others use; what cheats is seen sooner.
+LONG_ENOUGH = "audit.seconds=0.2"
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("audit", [answers, caching, seeds, own_data])
 def test_an_honest_system_passes(rig, audit, scenario):
-    found, log = audit(rig(Honest(), scenario))
+    honest = Honest()
+    if audit is answers:  # which asks what it says, not how long it takes
+        honest.work_s = 0
+    found, log = audit(rig(honest, scenario, LONG_ENOUGH))
     assert found.outcome is Outcome.PASS, found.sentence
     assert log.done.all()
 
@@ -167,7 +174,7 @@ def test_a_system_tuned_to_the_seed_is_caught(rig, scenario):
 SHORT_SERVER = (
     "scenario=server",
     "scenario.bound_ms=20",
-    "scenario.min_duration_s=0.5",
+    "scenario.min_duration_s=0.2",
     "scenario.min_query_count=40",
     "rules.early_stopping=false",
     "rules.late_wakeup_ms=500",

@@ -2,19 +2,24 @@
 
 import base64
 import hashlib
+import sys
 from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 
 from engine.audit.finding import Outcome
-from engine.audit.load_generator import load_generator
+from engine.audit.load_generator import PACKAGES, load_generator
 
 FILES = {"loadgen/__init__.py": "clock = 1\n", "engine/job.py": "run = 2\n"}
 
 
 @pytest.fixture
-def installed(tmp_path):
-    """An installation as pip leaves it: files, and their hashes in RECORD."""
+def installed(tmp_path, monkeypatch):
+    """An installation as pip leaves it: files, and their hashes in RECORD. Nothing is loaded."""
+    ours = [name for name in sys.modules if name.partition(".")[0] in PACKAGES]
+    for name in ours:
+        monkeypatch.delitem(sys.modules, name)
     info = tmp_path / "tailbound-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Name: tailbound\nVersion: 1\n")
@@ -52,6 +57,17 @@ def test_an_added_module_is_caught(installed):
     (folder / "loadgen/faster.py").write_text("")
     found = load_generator(distribution)
     assert found.outcome is Outcome.FAIL and "loadgen/faster.py" in found.sentence
+
+
+def test_another_load_generator_in_front_of_the_installed_one_is_caught(installed, monkeypatch):
+    folder, distribution = installed
+    own = SimpleNamespace(__file__=str(folder / "loadgen/__init__.py"))
+    monkeypatch.setitem(sys.modules, "loadgen", own)
+    assert load_generator(distribution).outcome is Outcome.PASS
+    other = SimpleNamespace(__file__="/elsewhere/loadgen/verdict.py")
+    monkeypatch.setitem(sys.modules, "loadgen.verdict", other)
+    found = load_generator(distribution)
+    assert found.outcome is Outcome.FAIL and "/elsewhere/loadgen/verdict.py" in found.sentence
 
 
 def test_a_working_tree_has_nothing_to_compare_with(installed):

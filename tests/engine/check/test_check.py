@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,17 +16,6 @@ from engine.check.tree import check_tree
 OFFLINE = "Us/results/box/resnet50/Offline"
 RUN = f"{OFFLINE}/performance/run_1"
 DETAIL = "mlperf_log_detail.txt"
-
-
-@pytest.fixture
-def tree(good_trees, tmp_path):
-    """``tree("open")``: a copy of the good tree that a test may damage, and its division."""
-
-    def copy(division="open"):
-        shutil.copytree(good_trees[division], tmp_path / "tree")
-        return tmp_path / "tree", tmp_path / "tree" / division
-
-    return copy
 
 
 def said(root, edition=""):
@@ -249,6 +237,32 @@ def test_an_audit_that_failed_or_ran_faster_is_found(tree):
     assert "TEST04/performance/run_1: is 100% faster than the result, at most 10% is" in found
 
 
+def test_the_results_own_run_is_no_audit_of_it(tree):
+    root, division = tree("closed")
+    without_sums(division)
+    for name in ("TEST01", "TEST04"):
+        audit = division / OFFLINE / name / "performance/run_1"
+        shutil.copytree(division / RUN, audit, dirs_exist_ok=True)
+    answers, again = said(root)
+    assert "TEST01/performance/run_1: is a run like any other: answers are kept of it" in answers
+    assert "TEST04/performance/run_1: is a run like any other: it asks for one sample" in again
+
+
+def test_an_audit_of_another_scenario_is_found(tree):
+    root, division = tree("closed")
+    without_sums(division)
+    edit(division / OFFLINE / "TEST04/performance/run_1" / DETAIL, effective_scenario="Server")
+    assert "TEST04/performance/run_1: ran Server, not offline" in "\n".join(said(root))
+
+
+def test_a_result_of_this_program_must_have_its_record(tree):
+    root, division = tree()
+    shutil.rmtree(division / "Us/documentation/box")
+    assert {line.partition(": ")[2] for line in said(root)} == {
+        "is missing: tailbound leaves it with each result. Put the file there as the run wrote it."
+    }
+
+
 def test_a_closed_system_needs_all_its_scenarios(tree):
     root, division = tree("closed")
     shutil.rmtree(division / "Us/results/box/resnet50/MultiStream")
@@ -371,24 +385,3 @@ def test_damage_anywhere_is_a_finding_and_never_a_crash(good_trees, tmp_path_fac
         file.write_bytes(content[:at] + other + content[at + 1 :])
     found = said(root)
     assert found or file.name in ("box.json", "sha256.txt")
-
-
-def test_the_command_says_so_and_ends_with_2(engine, good_trees, tree):
-    good = engine("mode=check", f"path={good_trees['open']}")
-    assert (good.code, good.err) == (0, "")
-    assert good.out == f"2 results, 0 findings: {good_trees['open']}\n"
-    root, division = tree()
-    (division / OFFLINE / "user.conf").unlink()
-    bad = engine("mode=check", f"path={root}")
-    assert bad.code == 2
-    assert "user.conf: is missing" in bad.out
-
-
-@pytest.mark.parametrize(
-    ("path", "words"), [("null", "set path=DIR"), ("nowhere", "is no folder"), (".", "no results")]
-)
-def test_a_check_of_nothing_is_refused(engine, path, words):
-    ended = engine("mode=check", f"path={path}", "hydra.run.dir=made/here")
-    assert ended.code == 3
-    assert words in ended.err
-    assert not Path("made").exists()

@@ -28,7 +28,7 @@ def counting(tmp_path, monkeypatch):
 
     read = Rapl.read_uj
     monkeypatch.setattr(Rapl, "read_uj", read_uj)
-    return "power=rapl", f"power.root={zone.parent}", "power.idle_s=0.2"
+    return "power=rapl", f"power.root={zone.parent}", "power.idle_s=0.1"
 
 
 SHORT = ("sut=null", "sut.delay_us=500", "scenario.min_duration_s=0.3")

@@ -80,6 +80,28 @@ def test_a_verdict_that_its_own_figures_contradict_is_a_disagreement(repository)
     assert entry.verdict == "INVALID"
 
 
+def test_a_translation_of_which_only_the_summary_is_there_is_judged_at_its_97th_percentile(
+    repository,
+):
+    """Summaries do not say the percentile; as in GNMT's of v0.5, the 99th is over the bound."""
+    gnmt = repository / SERVER.replace("resnet", "gnmt")
+    (repository / SERVER).parent.rename(gnmt.parent)
+    (gnmt / "performance/run_3/mlperf_log_detail.txt").unlink()
+    summary = gnmt / "performance/run_3/mlperf_log_summary.txt"
+    tails = {"97.00": 237_471_490, "99.00": 323_301_417}
+    lines = summary.read_text().replace("15000000\n", "250000000\n").splitlines()
+    for at, line in enumerate(lines):
+        if line[:5] in tails:
+            lines[at] = f"{line.partition(':')[0]}: {tails[line[:5]]}"
+    summary.write_text("\n".join(lines))
+    assert not findings(repository, "disagreement")
+    entry = next(e for e in read_repository(repository).entries if e.model == "gnmt")
+    assert entry.verdict == "VALID"
+    edit(summary, "237471490", "250000001")
+    (found,) = findings(repository, "disagreement")
+    assert "97th percentile 250 ms, bound 250 ms" in found.message
+
+
 def test_logs_that_contradict_each_other_are_said(repository):
     edit(
         repository / SINGLE / "performance/run_1/mlperf_log_summary.txt",
