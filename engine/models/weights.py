@@ -123,8 +123,8 @@ def from_file(network: Network, path: Path) -> dict[str, NDArray[np.float32]]:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise ConfigError(
-            f"model.weights={path}: it must be a .npz, .safetensors, .pt, .pth, .onnx or .tflite "
-            "file, or a TensorFlow.js model's model.json."
+            f"model.weights={path}: it must be a .npz, .safetensors, .pt, .pth, .onnx, .tflite or "
+            ".pb file, or a TensorFlow.js model's model.json."
         )
     found = {
         name: value
@@ -214,6 +214,13 @@ def _tflite(path: Path) -> dict[str, NDArray[np.generic]]:
         )
 
 
+def _graph(path: Path) -> dict[str, NDArray[np.generic]]:
+    from engine.models import foreign, tensorflow
+
+    with _read_as(path, "a TensorFlow graph"):
+        return foreign.ssd_mobilenet_v2_from_tensorflow(tensorflow.read_graph(path))
+
+
 def _tfjs(path: Path) -> dict[str, NDArray[np.generic]]:
     from engine.models import foreign, tfjs
 
@@ -246,6 +253,7 @@ READERS: dict[str, Callable[[Path], dict[str, NDArray[np.generic]]]] = {
     ".onnx": _onnx,
     ".tflite": _tflite,
     ".json": _tfjs,
+    ".pb": _graph,
 }
 """How the tensors of a file are read, by its ending."""
 
