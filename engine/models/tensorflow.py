@@ -1,7 +1,7 @@
 """Reads the float tensors of TensorFlow's frozen graphs (``.pb``); runs nothing of them.
 
 The messages are those of TensorFlow's public graph.proto, node_def.proto, attr_value.proto,
-tensor.proto and tensor_shape.proto, as far as constants need them.
+tensor.proto, tensor_shape.proto and tensor_bundle.proto, as far as tensors need them.
 """
 
 from __future__ import annotations
@@ -38,6 +38,18 @@ _MESSAGES: dict[str, tuple[tuple[str, int, int | str, bool], ...]] = {
         ("attribute", 5, "Attribute", True),
     ),
     "Graph": (("node", 1, "Node", True),),
+    "Header": (
+        ("shards", 1, _KIND.TYPE_INT32, False),
+        ("endianness", 2, _KIND.TYPE_INT32, False),
+    ),
+    "Entry": (
+        ("dtype", 1, _KIND.TYPE_INT32, False),
+        ("shape", 2, "Shape", False),
+        ("shard", 3, _KIND.TYPE_INT32, False),
+        ("offset", 4, _KIND.TYPE_INT64, False),
+        ("size", 5, _KIND.TYPE_INT64, False),
+        ("slices", 7, _KIND.TYPE_BYTES, True),
+    ),
 }
 
 
@@ -47,11 +59,7 @@ def read_graph(path: Path) -> dict[str, NDArray[np.float32]]:
 
     Raises ValueError for anything that is no such file.
     """
-    graph = _message("Graph")()
-    try:
-        graph.ParseFromString(path.read_bytes())
-    except DecodeError as error:
-        raise ValueError(f"it is no TensorFlow graph ({error})") from error
+    graph = parsed("Graph", path.read_bytes())
     found = {}
     for node in graph.node:
         for attribute in node.attribute if node.op == "Const" else ():
@@ -73,6 +81,16 @@ def _array(name: str, tensor: Any) -> NDArray[np.float32]:
     if len(values) != prod(shape):
         raise ValueError(f"tensor {name} has {len(values)} numbers for the shape {shape}")
     return values.reshape(shape)
+
+
+def parsed(name: str, content: bytes) -> Any:
+    """One of TensorFlow's messages; ValueError for bytes that are none."""
+    message = _message(name)()
+    try:
+        message.ParseFromString(content)
+    except DecodeError as error:
+        raise ValueError(f"it is damaged, or no file of TensorFlow's ({error})") from error
+    return message
 
 
 @cache
