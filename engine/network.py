@@ -12,6 +12,7 @@ NETWORKS = (
     "resnet50_v1_5",
     "resnet50_v1_0",
     "ssd_mobilenet_v1",
+    "ssd_mobilenet_v2",
     "ssd_resnet34",
     "gnmt",
     "onnx",

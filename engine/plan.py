@@ -9,12 +9,11 @@ import numpy as np
 
 from engine.config import Config, ScenarioRules
 from engine.errors import ConfigError
+from engine.suts import PROCESSORS
 from engine.validation import shipped_rules
 from loadgen import Arrivals, Issue, Mode, Scenario, Settings
 
 MOST_QUERIES = 500_000_000
-# Systems whose workers read a sample where it was loaded, and so can preprocess it when taken.
-ABLE = ("onnxruntime", "openvino")
 # The traffic that every edition so far asks for.
 USUAL = {"arrivals": "poisson", "issue": "random"}
 
@@ -110,10 +109,11 @@ def check(config: Config) -> None:
             "queries, which do not fit into memory: lower the rate or scenario.min_duration_s."
         )
     timed = config.scenario.timed_preprocessing
-    if timed and (config.sut.kind not in ABLE or config.model.task == "translation"):
+    # Their workers read a sample where it was loaded, and so can preprocess it when taken.
+    if timed and (config.sut.kind not in PROCESSORS or config.model.task == "translation"):
         raise ConfigError(
-            f"scenario.timed_preprocessing is for images on sut={' or sut='.join(ABLE)}, not for "
-            f"model={config.model.name} on sut={config.sut.name}: leave it out."
+            f"scenario.timed_preprocessing is for images on sut={' or sut='.join(PROCESSORS)}, not "
+            f"for model={config.model.name} on sut={config.sut.name}: leave it out."
         )
     p = config.model.preprocessing
     if p.resize < p.size:

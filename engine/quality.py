@@ -71,9 +71,8 @@ def must_know_the_truth(benchmark: Benchmark) -> None:
     weights, synthetic = benchmark.artefact.weights, benchmark.library.synthetic
     if synthetic and weights != "fitted":
         raise ConfigError(
-            f"mode={benchmark.config.mode}: the synthetic truth fits only the weights that come "
-            f"with the reference networks, not {weights}. With model={benchmark.config.model.name} "
-            f"these are: {_fitted_versions(benchmark)}. Choose one of them, "
+            f"mode={benchmark.config.mode}: {_unfitted(benchmark)}, so its answers would mean "
+            f"nothing. {_fitted_versions(benchmark)}. Choose one of these, "
             f"dataset={REAL_DATA[benchmark.config.model.task]} dataset.path=FOLDER, or "
             "mode=performance."
         )
@@ -85,12 +84,26 @@ def must_know_the_truth(benchmark: Benchmark) -> None:
         )
 
 
+def _unfitted(benchmark: Benchmark) -> str:
+    """What keeps the network from knowing the synthetic data: its weights, its seed or its size."""
+    assert benchmark.artefact is not None
+    model, weights = benchmark.config.model, benchmark.artefact.weights
+    if weights != "seeded":
+        return f"the weights of model={model.name} were not fitted to synthetic data ({weights})"
+    if model.seed:
+        return f"the weights of model={model.name} with model.seed={model.seed} were never fitted"
+    at = f" at {benchmark.artefact.variant}" if benchmark.artefact.variant else " at its full size"
+    return f"model={model.name} has no last layers fitted to the synthetic data{at}"
+
+
 def _fitted_versions(benchmark: Benchmark) -> str:
     """The keys that choose weights which know the synthetic data."""
     from engine.models.weights import fitted_versions
 
+    name = benchmark.config.model.name
     found = fitted_versions(benchmark.config.model.kind)
-    return " or ".join(f"model.seed=0 {keys}".strip() for keys in found) or "none"
+    shown = " or ".join(f"model={name} {keys}".strip() for keys in found)
+    return f"Fitted are: {shown} (model.seed=0)" if found else f"No version of {name} is fitted"
 
 
 def _rate(benchmark: Benchmark, speed: Speed | None) -> float | None:

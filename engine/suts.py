@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from engine.fields import limited
 
+PROCESSORS = ("onnxruntime", "openvino")
+"""The kinds of systems that compute on this machine's processor."""
+
 
 @dataclass(frozen=True)
 class OnnxRuntimeSut:

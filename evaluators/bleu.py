@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluators.quality import Quality, refuse
+from evaluators.quality import Quality, answered_once, refuse
 
 LANGUAGE = "de"
 
@@ -27,14 +27,7 @@ def bleu(
 
     Raises ValueError for responses that are missing, repeated or no such text, naming them.
     """
-    ids = range(len(references)) if sample_ids is None else sample_ids
-    if len(responses) != len(ids) or len(ids) == 0:
-        raise ValueError(f"{len(responses)} responses for {len(ids)} sentences: nothing to score.")
-    if sorted(ids) != list(range(len(references))):
-        raise ValueError(
-            f"The responses are for {len(set(ids))} of {len(references)} sentences, {len(ids)} in "
-            "all: each sentence must be answered once."
-        )
+    ids = answered_once(len(responses), sample_ids, len(references), "sentences")
     refuse((sample, _problem(response)) for sample, response in zip(ids, responses, strict=True))
     texts = [_plain(_text(response)) for response in responses if response is not None]
     return _scored(texts, [references[sample] for sample in ids])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluators.quality import Quality, refuse
+from evaluators.quality import Quality, answered_once, refuse
 
 Truth = Mapping[str, Sequence[Mapping[str, Any]]]
 """COCO's annotation format: ``images`` (id, width, height), ``annotations`` (image_id,
@@ -37,14 +37,7 @@ def coco_map(
     of another image than theirs, naming them.
     """
     images = truth["images"]
-    ids = range(len(images)) if sample_ids is None else sample_ids
-    if len(responses) != len(ids) or len(ids) == 0:
-        raise ValueError(f"{len(responses)} responses for {len(ids)} images: nothing to score.")
-    if sorted(ids) != list(range(len(images))):
-        raise ValueError(
-            f"The responses are for {len(set(ids))} of {len(images)} images, {len(ids)} in all: "
-            "each image must be answered once."
-        )
+    ids = answered_once(len(responses), sample_ids, len(images), "images")
     answered = zip(ids, responses, strict=True)
     refuse((sample, _problem(response, sample)) for sample, response in answered)
     found = [_detections(response, images) for response in responses if response is not None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 NAMED = 5
@@ -45,6 +45,24 @@ def against(quality: Quality, reference: float, ratio: float = 0.99) -> Target:
     0.98 for MobileNet (paper, Table I)."""
     required = reference * ratio
     return Target(reference, ratio, required, quality.value, quality.value >= required)
+
+
+def answered_once(
+    count: int, sample_ids: Sequence[int] | None, total: int, what: str
+) -> Sequence[int]:
+    """The sample of each of ``count`` responses: ``sample_ids``, 0 ... total-1 if not given.
+
+    Raises ValueError unless each of the ``total`` samples (``what`` they are) is answered once.
+    """
+    ids = range(total) if sample_ids is None else sample_ids
+    if count != len(ids) or count == 0:
+        raise ValueError(f"{count} responses for {len(ids)} {what}: nothing to score.")
+    if sorted(ids) != list(range(total)):
+        raise ValueError(
+            f"The responses are for {len(set(ids))} of {total} {what}, {count} in all: each of "
+            "them must be answered once."
+        )
+    return ids
 
 
 def refuse(problems: Iterable[tuple[int, str | None]]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from evaluators.quality import Quality, refuse
+from evaluators.quality import Quality, answered_once, refuse
 
 
 def top1(
@@ -21,19 +21,16 @@ def top1(
 
     ``responses``: for each sample a class index (any integer dtype, one element) or a float
     vector of scores, of which the largest counts (the first of equals). ``labels``: integers [n].
-    ``label_offset``: predicted label = class index + offset. ``sample_ids``: names for errors,
-    0 ... n-1 if not given. Raises ValueError for a wrong number of responses, none at all, and
-    for responses that are missing, empty, NaN or of another kind, naming their sample ids.
+    ``label_offset``: predicted label = class index + offset. ``sample_ids``: the labels that the
+    responses belong to, in case they are not all of them in order. Raises ValueError for responses
+    that are missing, repeated, empty, NaN or of another kind, naming them.
     """
-    if len(responses) != len(labels) or len(labels) == 0:
-        raise ValueError(f"{len(responses)} responses for {len(labels)} labels: nothing to score.")
-    ids = range(len(labels)) if sample_ids is None else sample_ids
-    if len(ids) != len(labels):
-        raise ValueError(f"{len(ids)} sample ids for {len(labels)} labels.")
+    ids = answered_once(len(responses), sample_ids, len(labels), "labels")
     read = [_class_index(response) for response in responses]
     refuse(zip(ids, (problem for _, problem in read), strict=True))
     predicted = np.array([index for index, _ in read])
-    correct = int(np.count_nonzero(predicted + label_offset == np.asarray(labels)))
+    wanted = np.asarray(labels)[np.asarray(ids)]
+    correct = int(np.count_nonzero(predicted + label_offset == wanted))
     return _quality(correct, len(labels))
 
 

@@ -25,15 +25,20 @@ EXTRAS = re.compile(
     r"/\w*?(weights|bias)(?:_quant/.*)?"
 )
 HEADS = re.compile(
-    r"BoxPredictor_(\d)/(BoxEncoding|Class)Predictor/\w*?(weights|bias)(?:_quant/.*)?"
+    r"BoxPredictor_(\d)/(BoxEncoding|Class)Predictor/\w*?(weights|bias(?:es)?)(?:_quant/.*)?"
 )
+V2 = re.compile(
+    r"FeatureExtractor/MobilenetV2/([\w/]+)/(?:(weights|depthwise_weights)|BatchNorm/(\w+))"
+)
+V2_BLOCK = re.compile(r"expanded_conv(?:_(\d+))?/(expand|depthwise|project)")
+V2_EXTRAS = re.compile(r"layer_19_([12])_Conv2d_(\d)_\w+?(_depthwise)?")
 SLIM_LOGITS = "MobilenetV1/Logits/Conv2d_1c_1x1/"
 CLASSES = len(ssd_mobilenet_v1.CATEGORIES) + 1
 ANCHORS = "anchors"
 KERAS = re.compile(r"(?:res|bn)(\d)([a-f])_branch(1|2a|2b|2c)")
 KERAS_BRANCHES = {"2a": ("conv1", "bn1"), "2b": ("conv2", "bn2"), "2c": ("conv3", "bn3")}
 KERAS_SHORTCUT = ("downsample.0", "downsample.1")
-KERAS_STATISTICS = {
+STATISTICS = {
     "gamma": "weight",
     "beta": "bias",
     "moving_mean": "running_mean",
@@ -75,15 +80,47 @@ def ssd_mobilenet_from_tensorflow(tensors: Tensors) -> dict[str, NDArray[Any]]:
             layer = f"extras.{int(number) - 1}.{int(part) - 1}"
             found |= _folded(layer, f"{layer}_bn", kind, value)
         elif match := HEADS.fullmatch(name):
-            number, what, kind = match.groups()
-            layer, values = ("classes", CLASSES) if what == "Class" else ("boxes", 4)
-            rows = value if kind == "bias" else value.transpose(0, 3, 1, 2)
-            regrouped = rows.reshape(-1, values, *rows.shape[1:]).swapaxes(0, 1)
-            part = "bias" if kind == "bias" else "weight"
-            found[f"heads.{number}.{layer}.{part}"] = regrouped.reshape(rows.shape)
+            found |= _head(match, value if value.ndim == 1 else value.transpose(0, 3, 1, 2))
         elif name != ANCHORS:
             found[name] = value
     return found
+
+
+def _head(match: re.Match[str], rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    number, what, kind = match.groups()
+    layer, values = ("classes", CLASSES) if what == "Class" else ("boxes", 4)
+    regrouped = rows.reshape(-1, values, *rows.shape[1:]).swapaxes(0, 1)
+    part = "weight" if kind == "weights" else "bias"
+    return {f"heads.{number}.{layer}.{part}": regrouped.reshape(rows.shape)}
+
+
+def ssd_mobilenet_v2_from_tensorflow(tensors: Tensors) -> dict[str, NDArray[Any]]:
+    """SSD-MobileNet-v2 as TensorFlow's frozen graphs name it. What else is constant in the graph,
+    its anchors for one, is left out."""
+    found: dict[str, NDArray[Any]] = {}
+    for name, value in tensors.items():
+        if match := HEADS.fullmatch(name):
+            found |= _head(match, value if value.ndim == 1 else value.transpose(3, 2, 0, 1))
+        elif match := V2.fullmatch(name):
+            place, kernel, statistic = match.groups()
+            layer = _v2_layer(place)
+            if statistic:
+                found[f"{layer}_bn.{STATISTICS[statistic]}"] = value
+            else:
+                order = (2, 3, 0, 1) if kernel == "depthwise_weights" else (3, 2, 0, 1)
+                found[f"{layer}.weight"] = value.transpose(order)
+    return found
+
+
+def _v2_layer(place: str) -> str:
+    """Our name of the layer that TensorFlow calls ``place``; its normalisation adds ``_bn``."""
+    if match := V2_EXTRAS.fullmatch(place):
+        part, number, depthwise = match.groups()
+        return f"extras.{int(number) - 1}." + ("depthwise" if depthwise else f"{int(part) - 1}")
+    if match := V2_BLOCK.fullmatch(place):
+        number, layer = match.groups()
+        return f"blocks.{number or 0}.{layer}"
+    return place.lower()
 
 
 def _folded(
@@ -117,8 +154,8 @@ def resnet50_from_keras(tensors: Tensors) -> dict[str, NDArray[Any]]:
     for name, value in tensors.items():
         layer, _, kind = name.rpartition("/")
         conv, norm = _keras_layer(layer)
-        if layer.startswith("bn") and norm and kind in KERAS_STATISTICS:
-            found[f"{norm}.{KERAS_STATISTICS[kind]}"] = value
+        if layer.startswith("bn") and norm and kind in STATISTICS:
+            found[f"{norm}.{STATISTICS[kind]}"] = value
         elif layer == "fc1000":
             found["fc.weight" if kind == "kernel" else "fc.bias"] = value.T
         elif conv and kind == "bias":

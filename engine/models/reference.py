@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from engine.config import Preprocessing
-from engine.models import gnmt, mobilenet_v1, resnet50_v1_5, ssd_mobilenet_v1, ssd_resnet34
+from engine.models import (
+    gnmt,
+    mobilenet_v1,
+    resnet50_v1_5,
+    ssd_mobilenet_v1,
+    ssd_mobilenet_v2,
+    ssd_resnet34,
+)
 from engine.models.graph import Builder, Network
 from engine.models.ssd import Detector
 
@@ -37,6 +44,11 @@ REFERENCES = {
         ssd_mobilenet_v1.network,
         Preprocessing(size=300, resize=300, scale=127.5, mean=[1.0, 1.0, 1.0]),
         ssd_mobilenet_v1.detector,
+    ),
+    "ssd_mobilenet_v2": Reference(
+        ssd_mobilenet_v2.network,
+        Preprocessing(size=300, resize=300, scale=127.5, mean=[1.0, 1.0, 1.0]),
+        ssd_mobilenet_v2.detector,
     ),
     "ssd_resnet34": Reference(
         ssd_resnet34.network,

@@ -4,6 +4,7 @@ backbone's feature maps and on four that halve the side each time."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from engine.models import mobilenet_v1
 from engine.models.graph import Builder, Network, same, scaled
@@ -36,7 +37,12 @@ def detector(width: float, size: int) -> tuple[Builder, Detector]:
         Level(x, channels, side, default_sizes(number))
         for number, (x, channels, side) in enumerate(maps)
     ]
-    return b, Detector(tuple(levels), CATEGORIES, "Sigmoid", score_threshold=0.3, overlap=0.6)
+    return b, suppressed(levels)
+
+
+def suppressed(levels: Sequence[Level]) -> Detector:
+    """What TensorFlow's detection models do with the answers on these feature maps."""
+    return Detector(tuple(levels), CATEGORIES, "Sigmoid", score_threshold=0.3, overlap=0.6)
 
 
 def default_sizes(number: int) -> tuple[tuple[float, float], ...]:

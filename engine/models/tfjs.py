@@ -36,6 +36,12 @@ def read(path: Path) -> dict[str, NDArray[np.generic]]:
     return found
 
 
+def shards(path: Path) -> list[Path]:
+    """The files beside a ``model.json`` that hold its tensors."""
+    groups = json.loads(path.read_bytes())["weightsManifest"]
+    return [path.parent / name for group in groups for name in group["paths"]]
+
+
 def _shard(folder: Path, name: str) -> bytes:
     if name != Path(name).name:
         raise ValueError(f"the shard {name!r} lies outside its folder")

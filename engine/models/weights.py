@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.cache import key_of, sha256_of
 from engine.errors import ConfigError
 from engine.models.graph import Network, Weights
 from engine.paths import must_be_file
@@ -123,8 +124,8 @@ def from_file(network: Network, path: Path) -> dict[str, NDArray[np.float32]]:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise ConfigError(
-            f"model.weights={path}: it must be a .npz, .safetensors, .pt, .pth, .onnx or .tflite "
-            "file, or a TensorFlow.js model's model.json."
+            f"model.weights={path}: it must be a .npz, .safetensors, .pt, .pth, .onnx, .tflite or "
+            ".pb file, a TensorFlow checkpoint's .index, or a TensorFlow.js model's model.json."
         )
     found = {
         name: value
@@ -214,6 +215,20 @@ def _tflite(path: Path) -> dict[str, NDArray[np.generic]]:
         )
 
 
+def _graph(path: Path) -> dict[str, NDArray[np.generic]]:
+    from engine.models import foreign, tensorflow
+
+    with _read_as(path, "a TensorFlow graph"):
+        return foreign.ssd_mobilenet_v2_from_tensorflow(tensorflow.read_graph(path))
+
+
+def _checkpoint(path: Path) -> dict[str, NDArray[np.generic]]:
+    from engine.models import foreign_gnmt, tensorflow_checkpoint
+
+    with _read_as(path, "a TensorFlow checkpoint"):
+        return foreign_gnmt.gnmt_from_tensorflow(tensorflow_checkpoint.read(path))
+
+
 def _tfjs(path: Path) -> dict[str, NDArray[np.generic]]:
     from engine.models import foreign, tfjs
 
@@ -246,8 +261,20 @@ READERS: dict[str, Callable[[Path], dict[str, NDArray[np.generic]]]] = {
     ".onnx": _onnx,
     ".tflite": _tflite,
     ".json": _tfjs,
+    ".pb": _graph,
+    ".index": _checkpoint,
 }
 """How the tensors of a file are read, by its ending."""
+
+
+def content_sha256(path: Path) -> str:
+    """Hex sha256 of a weights file that could be read, followed by the files that it names."""
+    from engine.models import tensorflow_checkpoint, tfjs
+
+    naming = {".json": tfjs.shards, ".index": tensorflow_checkpoint.shards}
+    if (shards := naming.get(path.suffix.lower())) is None:
+        return sha256_of(path)
+    return key_of(*(sha256_of(file) for file in (path, *shards(path))))
 
 
 def _seeded(network: Network, name: str, seed: int) -> NDArray[np.float32]:

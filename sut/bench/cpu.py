@@ -22,14 +22,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine import systems
+from engine.suts import PROCESSORS as SYSTEMS
 from loadgen import Ending, LoadedSet, Queries, Scenario, Settings, run
 from sut.network import NetworkSut
 from sut.onnxruntime import OnnxRuntimeSut
 from sut.openvino import OpenVinoSut
 
 MODELS = {"mobilenet": ("mobilenet_v1", -1), "resnet50": ("resnet50_v1_5", 0)}
-PRECISIONS = ("fp32", "int8")
-SYSTEMS = ("onnxruntime", "openvino")
+PRECISIONS = [
+    precision
+    for precision in systems.PRECISIONS[SYSTEMS[0]]
+    if all(precision in systems.PRECISIONS[system] for system in SYSTEMS)
+]
+"""Those that all of them compute in."""
+
 BATCHES = (1, 2, 4, 8, 16, 32)
 SAMPLES = 128
 TRIAL_S = 0.5
@@ -126,9 +133,7 @@ def _silent(message: str) -> None:
 
 def best_shape(system: str, path: Path, output: str, samples: LoadedSet) -> Shape:
     """The batch, workers and threads with which the bare loop is fastest."""
-    from engine.systems import usable_cores
-
-    cores = usable_cores()
+    cores = systems.usable_cores()
     rates = {}
     for workers, threads in {(1, cores), (cores, 1)}:
         sut = make(system, path, output, Shape(1, workers, threads))

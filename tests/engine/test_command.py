@@ -100,7 +100,7 @@ def test_a_rate_beyond_the_system_is_invalid(engine):
             ["model=mobilnet"],
             [
                 "model=mobilnet is not a choice",
-                "mobilenet, onnx, resnet50, resnet50_v1, ssd_mobilenet, ssd_resnet34",
+                "resnet50, resnet50_v1, ssd_mobilenet, ssd_mobilenet_v2, ssd_resnet34",
             ],
         ),
         (["sut.threads"], ["sut.threads"]),

@@ -66,7 +66,11 @@ def test_a_sweeps_table_names_each_metric(engine):
     [
         (
             ["model=ssd_resnet34", "model.width=0.125", "model.size=448", "mode=accuracy"],
-            ["not seeded", "model.seed=0 model.width=0.25 model.size=480", "dataset=coco"],
+            [
+                "at width 0.125, 448x448",
+                "model.width=0.25 model.size=480 (model.seed=0)",
+                "dataset=coco",
+            ],
         ),
         (["model=ssd_resnet34", "model.size=300"], ["model.size=300", "at least 448"]),
         (["model=ssd_mobilenet", "dataset=imagenet"], ["dataset=synthetic, coco"]),

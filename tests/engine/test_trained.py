@@ -10,6 +10,7 @@ from engine.build import build
 from engine.fetch import __main__ as command
 
 EXPERIMENTS = {"mobilenet": ("mobilenet", 16), "resnet50": ("resnet50_v1", 19)}
+DETECTORS = {"ssd_mobilenet": 35.4, "ssd_mobilenet_v2": 30.0}
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
 
@@ -20,7 +21,7 @@ def fetched(tmp_path_factory):
     cache = tmp_path_factory.mktemp("fetched")
     patch = pytest.MonkeyPatch()
     patch.setenv("TAILBOUND_CACHE", str(cache))
-    for name in ("photos", "mobilenet", "resnet50_v1", "coco_photos", "ssd_mobilenet"):
+    for name in ("photos", "mobilenet", "resnet50_v1", "coco_photos", *DETECTORS):
         assert command.main([name]) == 0
     patch.undo()
     return cache
@@ -107,14 +108,15 @@ def test_our_mobilenet_answers_as_the_file_itself_does(configured, fetched):
         np.testing.assert_allclose(softmax(ours), scores, rtol=1e-2, atol=1e-5)
 
 
+@pytest.mark.parametrize("detector", DETECTORS)
 @pytest.mark.parametrize("sut", ["onnxruntime", "openvino"])
-def test_a_detector_finds_what_the_photographs_show(sut, assessed):
+def test_a_detector_finds_what_the_photographs_show(detector, sut, assessed):
     pytest.importorskip(sut)
-    accuracy = assessed("ssd_mobilenet", f"sut={sut}")
+    accuracy = assessed(detector, f"sut={sut}")
     assert accuracy["synthetic"] is False
     assert accuracy["quality"]["count"] == 4
-    assert accuracy["quality"]["value"] == pytest.approx(35.4, abs=0.5)
-    flipped = assessed("ssd_mobilenet", f"sut={sut}", "model.preprocessing.channels=bgr")
+    assert accuracy["quality"]["value"] == pytest.approx(DETECTORS[detector], abs=0.5)
+    flipped = assessed(detector, f"sut={sut}", "model.preprocessing.channels=bgr")
     assert flipped["quality"]["value"] < 0.8 * accuracy["quality"]["value"]
 
 

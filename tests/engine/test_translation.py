@@ -56,7 +56,7 @@ def test_quick_has_the_bound_and_percentile_of_the_rules(configured):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([*SMALL, "mode=accuracy"], ["not seeded", "model.seed=0 model.width=0.25"]),
+        ([*SMALL, "mode=accuracy"], ["at width 0.0625", "model.width=0.25 (model.seed=0)"]),
         (["model=gnmt", "dataset=coco"], ["dataset=synthetic, wmt16"]),
         ([*FITTED, "dataset=wmt16"], ["dataset.path=FOLDER"]),
         ([*SMALL, "+model.size=300"], ["model.size=300", "sentences"]),

@@ -58,8 +58,8 @@ def test_agrees_with_a_plain_count_and_lies_in_its_interval(pairs):
     ],
 )
 def test_unusable_responses_are_refused_by_sample_id(response, problem):
-    with pytest.raises(ValueError, match=rf"{problem}.*samples 40\."):
-        top1([1, response, 1], np.array([1, 1, 1]), sample_ids=[30, 40, 50])
+    with pytest.raises(ValueError, match=rf"{problem}.*samples 2\."):
+        top1([1, response, 1], np.array([1, 1, 1]), sample_ids=[0, 2, 1])
 
 
 def test_wrong_counts_are_refused():
@@ -67,8 +67,20 @@ def test_wrong_counts_are_refused():
         top1([1, 1], np.array([1, 1, 1]))
     with pytest.raises(ValueError, match="nothing to score"):
         top1([], np.array([], np.int64))
-    with pytest.raises(ValueError, match="sample ids"):
+    with pytest.raises(ValueError, match="1 responses for 2 labels"):
         top1([1], np.array([1]), sample_ids=[1, 2])
+
+
+def test_missing_and_repeated_samples_are_refused():
+    labels = np.array([1, 1])
+    with pytest.raises(ValueError, match=r"for 1 of 2 labels, 2 in all: .* answered once"):
+        top1([1, 1], labels, sample_ids=[1, 1])
+    with pytest.raises(ValueError, match="answered once"):
+        top1([1], labels, sample_ids=[0])
+
+
+def test_responses_in_another_order_name_their_samples():
+    assert top1([5, 3, 4], np.array([3, 4, 5]), sample_ids=[2, 0, 1]).value == 100
 
 
 def test_target_is_a_share_of_the_reference():

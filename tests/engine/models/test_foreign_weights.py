@@ -100,7 +100,7 @@ def as_slim(values):
 
 def as_keras(values, bias):
     """ResNet-50's tensors in Keras' names and layouts, every convolution with that bias."""
-    statistics = {ours: theirs for theirs, ours in foreign.KERAS_STATISTICS.items()}
+    statistics = {ours: theirs for theirs, ours in foreign.STATISTICS.items()}
     branches = {ours: b for b, pair in foreign.KERAS_BRANCHES.items() for ours in pair}
     branches |= dict.fromkeys(foreign.KERAS_SHORTCUT, "1")
     found = {}
