@@ -52,21 +52,30 @@ def _cupy(count):
 
 
 class _Executor:
-    """Answers with the rows it was given, 4 ms after it was started."""
+    """Answers with the rows it was given; each batch takes 4 ms, once the one before has ended."""
 
     def __init__(self):
-        self.rows, self.launched, self.until = np.zeros(256, np.int32), [], 0.0
+        self.rows, self.launched = np.zeros((2, 256), np.int32), []
+        self.seats, self.until, self.behind = {}, 0.0, 0
 
-    def launch(self, count):
-        assert self.until == 0.0, "one batch at a time"
+    def launch(self, count, seat):
+        assert seat not in self.seats, "a batch that was not answered"
         self.launched.append(count)
-        self.until = time.monotonic() + 0.004
-        self._answers = self.rows[:count].astype(np.int64)
+        self.behind += len(self.seats)
+        began = max(self.until, time.monotonic())
+        self.until = began + 0.004
+        self.seats[seat] = began, self.until, self.rows[seat, :count].astype(np.int64)
 
-    def answers(self, count):
-        time.sleep(max(0.0, self.until - time.monotonic()))
-        self.until = 0.0
-        return self._answers
+    def left_s(self, seat):
+        began, until, _ = self.seats[seat]
+        assert began <= time.monotonic(), "it runs"
+        return until - time.monotonic()
+
+    def answers(self, count, seat):
+        _, until, answers = self.seats.pop(seat)
+        time.sleep(max(0.0, until - time.monotonic()))
+        assert len(answers) == count
+        return answers
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -93,6 +102,8 @@ def test_every_sample_is_answered_and_full_graphs_are_preferred(workers, scenari
     if scenario == "server":  # 80 are due after each batch
         assert np.isin([count for count in launched if count >= 64], sut._sizes).all()
         assert max(launched) >= 64
+        # Alone, it launches a batch behind the one that runs; two take turns as they get free.
+        assert (sut._executors[0].behind > 0) == (workers == 1)
 
 
 def _without_a_device(workers):
