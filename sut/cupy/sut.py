@@ -165,6 +165,7 @@ class CupySut:
         return answers
 
     def _start(self, worker: int, samples: LoadedSet, indices: Indices, seat: int = 0) -> None:
+        assert samples is self._samples, "the graphs read samples where load has put them"
         executor, count = self._executors[worker], len(indices)
         rows = samples.rows(indices)
         if self._host is None:

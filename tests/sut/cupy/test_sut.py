@@ -135,10 +135,11 @@ class _Library:
 @pytest.mark.skipif(not HAS, reason="no CuPy or cuDNN frontend")
 @pytest.mark.parametrize("start_from_device", [True, False])
 @pytest.mark.parametrize("name", ["resnet", "mobilenet"])
-def test_every_layer_and_answer_is_onnx_runtimes(name, start_from_device, networks, images):
+def test_every_layer_and_answer_is_onnx_runtimes(name, start_from_device, networks, images, plans):
     from sut.bench.layers import differences, reference
 
-    sut = CupySut(networks[name], "classes", max_batch=8, start_from_device=start_from_device)
+    made = {"max_batch": 8, "start_from_device": start_from_device, "plans": plans}
+    sut = CupySut(networks[name], "classes", **made)
     samples = LoadedSet(np.arange(10, 18), (images,))
     sut.load(samples)
     wanted = reference(networks[name], ["logits"], images)["logits"].argmax(1)
@@ -184,11 +185,12 @@ def test_a_detector_answers_as_onnx_runtime_does(tmp_path):
 @pytest.mark.gpu
 @pytest.mark.skipif(not HAS, reason="no CuPy or cuDNN frontend")
 @pytest.mark.parametrize("start_from_device", [True, False])
-def test_no_memory_grows_over_100_runs(start_from_device, networks, images):
+def test_no_memory_grows_over_100_runs(start_from_device, networks, images, plans):
     import cupy
     import psutil
 
-    sut = CupySut(networks["resnet"], "classes", max_batch=8, start_from_device=start_from_device)
+    made = {"max_batch": 8, "start_from_device": start_from_device, "plans": plans}
+    sut = CupySut(networks["resnet"], "classes", **made)
     library = SimpleNamespace(
         name="images",
         total_count=8,
