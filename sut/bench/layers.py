@@ -21,7 +21,7 @@ def differences(
     ``samples`` holds on the device.
     """
     expected = reference(path, [layer.name for layer in network.layers], images)
-    executor.rows[: len(images)] = np.arange(len(images))
+    executor.rows[0, : len(images)] = np.arange(len(images))
     found = []
     for layer, made in executor.each_layer(len(images), samples):
         whole = type(layer).__name__ in ("Average", "Dense")

@@ -58,7 +58,7 @@ def make(system: str, given: Subject, batch: int, cache: Path) -> Any:
     return CupySut(*file, max_batch=batch, streams=2, plans=cache / "cupy_plans.json")
 
 
-def offline(sut: Any, samples: LoadedSet, seconds: float) -> float:
+def offline(sut: Any, samples: LoadedSet, seconds: float, warmup_ms: float = 300.0) -> float:
     """Samples/s of an offline run of about ``seconds``; RuntimeError if it fails."""
     sut.load(samples)
     guess = sut.max_batch / sut.service_time_s(samples, sut.max_batch)
@@ -67,7 +67,7 @@ def offline(sut: Any, samples: LoadedSet, seconds: float) -> float:
         target_qps=sut.workers * guess,
         min_query_count=1,
         min_duration_ms=1e3 * seconds,
-        warmup_ms=300.0,
+        warmup_ms=warmup_ms,
     )
     log = run(settings, Loaded(samples), sut)
     if log.ending is not Ending.COMPLETE:
@@ -112,6 +112,7 @@ def _checked(sut: Any, given: Subject, whole: Subject) -> float:
     plain = OnnxRuntimeSut(whole.path, whole.output, threads=8)
     lane = plain._lanes[0]
     answer = sut._infer if hasattr(sut, "_infer") else None
+    sut.load(given.samples)  # a run has unloaded them
     found = answer(0, given.samples, few) if answer else sut._lanes[0].answer(given.samples, few)
     return alike(found, lane.answer(whole.samples, few))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ from sut.cupy.kernels import Kernels
 from sut.cupy.plans import Chosen, PlanBook, choose
 from sut.cupy.steps import Step, number_of, problem_of, steps_of, stored_channels
 from sut.device import pinned
+
+SEATS = 2
+"""Batches that can be under way on a stream: the one that runs and the next."""
 
 
 class Resident:
@@ -62,11 +66,13 @@ class Resident:
 
 
 class Executor:
-    """Runs batches of up to ``sizes[-1]`` images on a stream of its own.
+    """Runs batches of up to ``sizes[-1]`` images on a stream of its own, one after the other.
 
     ``sizes``: the batch sizes that have a graph, ascending; another runs in the next larger one.
-    ``rows``: int32[sizes[-1]] in pinned memory, which images to run, by their place in the array
-    given to ``capture``. All methods: from one thread at a time, with the device in use.
+    ``rows``: int32[SEATS, sizes[-1]] in pinned memory, which images to run, by their place in the
+    array given to ``capture``. A seat holds one batch from its launch until its answers are read:
+    with two, one is launched behind the other and the device does not pause between them.
+    All methods: from one thread at a time, with the device in use.
     """
 
     def __init__(self, resident: Resident, sizes: Sequence[int]) -> None:
@@ -79,56 +85,76 @@ class Executor:
         arena = arena_of(resident.network)
         slots = [cp.empty(size * most, cp.uint8) for size in arena.sizes]
         self._tensors = {name: slots[slot] for name, slot in arena.slot_of.items()}
-        self.rows = pinned(cp, (most,), np.int32)
+        self.rows = pinned(cp, (SEATS, most), np.int32)
         last = resident.network.detections
         self._answers = (
-            pinned(cp, (most,), np.int64)
+            pinned(cp, (SEATS, most), np.int64)
             if last is None
-            else pinned(cp, (most, last.most, 7), np.float32)
+            else pinned(cp, (SEATS, most, last.most, 7), np.float32)
         )
         self.rows[:] = 0
-        self._graphs: dict[int, Any] = {}
+        self._graphs: dict[tuple[int, int], Any] = {}
+        self._takes_s: dict[int, float] = {}
+        self._ended = [cp.cuda.Event(disable_timing=True) for _ in range(SEATS)]
+        self._began_s, self._size = [0.0] * SEATS, [0] * SEATS
         with self.stream:
             self._plans = resident.plans(self._sizes, self._handle, self.stream)
             space = max((plan.workspace for plan in self._plans.values()), default=0)
             self._workspace = cp.empty(max(1, space), cp.uint8)
 
     def capture(self, samples: Any) -> None:
-        """Record the graphs over the images in ``samples``, an array on the device."""
+        """Record the graphs over the images in ``samples``, an array on the device; time them."""
         with self.stream:
             for size in self._sizes:
                 self.enqueue(size, samples)  # whatever is set up on first use
                 self.stream.synchronize()
-                self.stream.begin_capture()
-                try:
-                    self.enqueue(size, samples)
-                finally:
-                    graph = self.stream.end_capture()
-                self._graphs[size] = graph
+                for seat in range(SEATS):
+                    self.stream.begin_capture()
+                    try:
+                        self.enqueue(size, samples, seat)
+                    finally:
+                        graph = self.stream.end_capture()
+                    self._graphs[size, seat] = graph
+                self._takes_s[size] = min(self._timed_s(size) for _ in range(3))
 
-    def launch(self, count: int) -> None:
-        """Start on the first ``count`` of ``rows``, in the next size that has a graph."""
+    def launch(self, count: int, seat: int = 0) -> None:
+        """Start on the first ``count`` of ``rows[seat]``, in the next size that has a graph, once
+        what was launched before has ended.
+        """
         size = next(size for size in self._sizes if size >= count)
-        self._graphs[size].launch(self.stream)
+        self._graphs[size, seat].launch(self.stream)
+        self._ended[seat].record(self.stream)
+        self._began_s[seat], self._size[seat] = time.monotonic(), size
 
-    def answers(self, count: int) -> NDArray[Any]:
+    def left_s(self, seat: int = 0) -> float:
+        """Seconds until the batch in ``seat``, which must be running, should have ended."""
+        return self._began_s[seat] + self._takes_s[self._size[seat]] - time.monotonic()
+
+    def answers(self, count: int, seat: int = 0) -> NDArray[Any]:
         """Wait for what was launched; its first ``count`` answers: int64[count], or a detector's
         rows, float32 [count, most, 7], without the number of the image.
         """
-        self.stream.synchronize()
-        return self._answers[:count].copy()
+        self._ended[seat].synchronize()
+        self._began_s[1 - seat] = time.monotonic()  # of what was launched behind it, if anything
+        return self._answers[seat, :count].copy()
 
-    def enqueue(self, batch: int, samples: Any) -> None:
+    def enqueue(self, batch: int, samples: Any, seat: int = 0) -> None:
         """All of the network's steps for a batch, and the answers."""
         for step, arrays in zip(self._resident.steps, self._resident.arrays, strict=True):
-            self.step(step, arrays, batch, samples)
+            self.step(step, arrays, batch, samples, seat)
         kernels, network = self._resident.kernels, self._resident.network
         if network.detections is not None:
             return
         count = network.shapes[network.response][0]
         pitch = stored_channels(network, network.response)
         logits = self._tensors[network.response].data.ptr
-        kernels.arg_max(logits, self._answers.ctypes.data, batch, count, pitch)
+        kernels.arg_max(logits, self._answers[seat].ctypes.data, batch, count, pitch)
+
+    def _timed_s(self, size: int) -> float:
+        began = time.monotonic()
+        self.launch(size)
+        self.answers(size)
+        return time.monotonic() - began
 
     def tensor(self, name: str, batch: int) -> NDArray[np.float32]:
         """What a layer made, in its stored numbers: float32 [batch, channels, height, width].
@@ -157,16 +183,19 @@ class Executor:
                     return
                 yield step.layer, self.tensor(step.layer.name, batch)
 
-    def step(self, step: Step, arrays: dict[str, Any], batch: int, samples: Any) -> None:
+    def step(
+        self, step: Step, arrays: dict[str, Any], batch: int, samples: Any, seat: int = 0
+    ) -> None:
+        """One step of a batch."""
         layer = step.layer
         pointers = {name: array.data.ptr for name, array in arrays.items()}
         pointers["y"] = self._tensors[layer.name].data.ptr
         if step.kind == "stem":
-            pointers |= {"samples": samples.data.ptr, "rows": self.rows.ctypes.data}
+            pointers |= {"samples": samples.data.ptr, "rows": self.rows[seat].ctypes.data}
             self._resident.kernels.stem(step, pointers, batch)
             return
         if isinstance(layer, Detections):
-            self._detect(layer, pointers, batch)
+            self._detect(layer, pointers, batch, seat)
             return
         pointers["x"] = self._tensors[layer.source].data.ptr
         if step.kind in ("convolution", "dense"):
@@ -177,16 +206,22 @@ class Executor:
         else:
             getattr(self._resident.kernels, step.kind)(step, pointers, batch)
 
-    def _detect(self, layer: Detections, pointers: dict[str, int], batch: int) -> None:
+    def _detect(self, layer: Detections, pointers: dict[str, int], batch: int, seat: int) -> None:
         place = pointers["y"]
         for name, size in layer.workspace.items():
             pointers[name] = place
             place += size * batch
         pointers |= {name: self._tensors[name].data.ptr for name in layer.sources}
         assert self._resident.detect is not None
-        self._resident.detect({**pointers, "rows": self._answers.ctypes.data}, batch)
+        self._resident.detect({**pointers, "rows": self._answers[seat].ctypes.data}, batch)
+
+
+TUNED = (1, 8, 64)
 
 
 def tuned_sizes(sizes: Sequence[int]) -> list[int]:
-    """The batch sizes whose plans are timed one by one: powers of two and the largest."""
-    return [size for size in sizes if size & (size - 1) == 0 or size == max(sizes)]
+    """The batch sizes whose plans are timed one by one; another takes the next larger one's.
+
+    A plan takes cuDNN about 0.4 s to compile, and half a dozen are timed for each convolution.
+    """
+    return [size for size in sizes if size in TUNED or size == max(sizes)]

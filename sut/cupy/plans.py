@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def choose(
 ) -> Chosen:
     """The plan in ``book``, or else the fastest of those that cuDNN's heuristics name first.
 
-    ``like``: a problem that was tuned before; then only its plan and the likeliest are timed.
+    ``like``: a problem that was tuned before, whose plan is as good where it works here.
     Raises RuntimeError if cuDNN has no plan that works for the problem.
     """
     try:
@@ -82,12 +82,14 @@ def choose(
         )
     name = cp.cuda.runtime.getDeviceProperties(cp.cuda.Device().id)["name"].decode()
     card = f"{name}, cuDNN {cudnn.backend_version()}: "
-    for index in plans.named(book.get(card + problem.key)):
-        with contextlib.suppress(Exception):
-            return Chosen(plans, index, plans.build(index))
-    likely = plans.named(book.get(card + like.key)) if like is not None else []
-    worth = {*likely, 0} if likely else range(min(len(plans), CANDIDATES))
-    best = _fastest(cp, handle, stream, plans, _pretended(cp, problem, plans), worth)
+    for known in (problem, like):
+        name_of = book.get(card + known.key) if known else None
+        for index in plans.named(name_of):
+            with contextlib.suppress(Exception):
+                chosen = Chosen(plans, index, plans.build(index))
+                book.put(card + problem.key, plans.name(index))
+                return chosen
+    best = _fastest(cp, handle, stream, plans, _pretended(cp, problem, plans))
     book.put(card + problem.key, plans.name(best._index))
     return best
 
@@ -98,12 +100,11 @@ def _fastest(
     stream: Any,
     plans: Plans,
     arrays: Mapping[str, Any],
-    worth: Iterable[int],
 ) -> Chosen:
     pointers = {name: array.data.ptr for name, array in arrays.items()}
     found: list[tuple[float, Chosen]] = []
     reason: Exception | None = None
-    for index in worth:
+    for index in range(min(len(plans), CANDIDATES)):
         try:
             plan = Chosen(plans, index, plans.build(index))
             space = cp.empty(max(1, plan.workspace), cp.uint8)

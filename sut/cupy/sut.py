@@ -22,6 +22,11 @@ from sut.memory import check
 
 Indices = NDArray[np.int32] | NDArray[np.int64]
 
+AHEAD_S = 0.4e-3
+"""Before a batch should end, the next one is launched: what the host needs for that, and to spare
+for a batch that ends early.
+"""
+
 
 class CupySut:
     """Run an image classifier's ONNX file on NVIDIA GPUs, in fp16, or int8 if it is quantised; an
@@ -98,22 +103,29 @@ class CupySut:
     def serve(self, queries: Queries, worker: int) -> None:
         """Take a batch, run it on the worker's stream and answer, until the run is over.
 
-        Where more is due when a batch ends, the next one is started before the answers are given;
-        but not beside other workers, who could be quicker and leave it waiting.
+        A worker that has its device to itself launches what is due behind a large batch just
+        before that ends, so that the device never waits for the host; and otherwise before it
+        gives the answers. Where a device has several workers, another could be quicker.
         """
         samples = self._samples
         assert samples is not None, "load comes before serve"
         self._cp.cuda.Device(self._device(worker)).use()
-        running = None
-        while running or (running := self._next(queries, worker, samples)):
-            answers = self._answers(worker, samples, running.indices)
-            ended, running = running, None
-            if self.workers == 1 and queries.due():
-                running = self._next(queries, worker, samples)
-            ended.complete(answers)
+        alone = self.workers == len(self.devices)
+        seat, running = 0, None
+        while running or (running := self._next(queries, worker, samples, seat)):
+            following = None
+            if alone and len(running.indices) >= FILLED:
+                time.sleep(max(0.0, self._executors[worker].left_s(seat) - AHEAD_S))
+                if queries.due():
+                    following = self._next(queries, worker, samples, 1 - seat)
+            answers = self._answers(worker, samples, running.indices, seat)
+            if alone and following is None and queries.due():
+                following = self._next(queries, worker, samples, 1 - seat)
+            running.complete(answers)
+            running, seat = following, 1 - seat
 
-    def _next(self, queries: Queries, worker: int, samples: LoadedSet) -> Batch | None:
-        """The next batch, started; None when the run is over.
+    def _next(self, queries: Queries, worker: int, samples: LoadedSet, seat: int) -> Batch | None:
+        """The next batch, launched; None when the run is over.
 
         What is due fills a graph and the rest is left, rather than run a graph that is part empty.
         """
@@ -123,7 +135,7 @@ class CupySut:
             most = max((size for size in self._sizes if size <= due), default=most)
         batch = queries.take(most, self.max_wait_us)
         if batch is not None:
-            self._start(worker, samples, batch.indices)
+            self._start(worker, samples, batch.indices, seat)
         return batch
 
     def service_time_s(self, samples: LoadedSet, size: int, repeats: int = 5) -> float:
@@ -143,23 +155,26 @@ class CupySut:
         self._start(worker, samples, indices)
         return self._answers(worker, samples, indices)
 
-    def _answers(self, worker: int, samples: LoadedSet, indices: Indices) -> NDArray[Any]:
+    def _answers(
+        self, worker: int, samples: LoadedSet, indices: Indices, seat: int = 0
+    ) -> NDArray[Any]:
         """The responses to what was started, with the images' own numbers in detections."""
-        answers = self._executors[worker].answers(len(indices))
+        answers = self._executors[worker].answers(len(indices), seat)
         if answers.ndim == 3:
             answers[:, :, 0] = samples.inputs[1][samples.rows(indices)][:, None]
         return answers
 
-    def _start(self, worker: int, samples: LoadedSet, indices: Indices) -> None:
+    def _start(self, worker: int, samples: LoadedSet, indices: Indices, seat: int = 0) -> None:
+        assert samples is self._samples, "the graphs read samples where load has put them"
         executor, count = self._executors[worker], len(indices)
         rows = samples.rows(indices)
         if self._host is None:
-            executor.rows[:count] = rows
+            executor.rows[seat, :count] = rows
         else:
             with executor.stream:
                 for place, row in enumerate(rows):
                     self._staging[worker][place].set(self._host[row])
-        executor.launch(count)
+        executor.launch(count, seat)
 
     def _device(self, worker: int) -> int:
         return self.devices[worker // self._streams]

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnxruntime.transformers import float16
 
 from engine.models import resnet50_v1_5, weights
 from loadgen import Ending, LoadedSet, Mode, Scenario, Settings, run
@@ -132,6 +133,22 @@ def test_half_precision_keeps_inputs_outputs_and_answers(tmp_path):
     )
     assert halved.dtype == np.float32
     assert 0 < np.abs(whole - halved).max() < 0.02 * np.abs(whole).max()
+
+
+def test_a_tensor_that_several_layers_read_in_fp32_is_cast_once(tmp_path, monkeypatch):
+    convert = float16.convert_float_to_float16
+
+    def before_1_32(model, **options):
+        made = convert(model, **options)
+        again = [node for node in made.graph.node if node.op_type == "Cast"]
+        made.graph.node.extend(again)
+        return made
+
+    monkeypatch.setattr(float16, "convert_float_to_float16", before_1_32)
+    made = resnet50_v1_5.network("resnet", 0.125, 64)
+    path = tmp_path / "whole.onnx"
+    onnx.save(made.model(weights.seeded(made, 0)), str(path))
+    session(half(path), 1, "none", ["CPUExecutionProvider"])
 
 
 def test_a_file_that_is_no_network_is_not_converted(tmp_path):

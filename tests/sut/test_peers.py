@@ -52,6 +52,20 @@ def test_an_offline_run_that_fails_is_no_figure(network, library):
         peers.offline(Broken(network(), "y"), library.load(np.arange(8)), 0.01)
 
 
+def test_detections_are_compared_on_samples_that_are_loaded(network, library, monkeypatch):
+    class Device(OnnxRuntimeSut):
+        def _infer(self, worker, samples, indices):
+            assert self._samples is samples, "a device reads memory that was given back"
+            return self._lanes[worker].answer(samples, indices)
+
+    samples = library.load(np.arange(8))
+    given = Subject("ssd_mobilenet", "fp16", network(), "y", samples, np.empty(0, np.int64))
+    sut = Device(given.path, given.output)
+    peers.offline(sut, samples, 0.01)
+    monkeypatch.setattr(peers, "alike", np.array_equal)
+    assert peers._checked(sut, given, given)
+
+
 def test_detections_are_alike_where_box_and_category_are():
     row = [0, 0.1, 0.1, 0.5, 0.5, 0.9, 3]
     moved = [0, 0.12, 0.1, 0.5, 0.5, 0.8, 3]

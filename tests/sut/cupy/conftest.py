@@ -24,6 +24,12 @@ def networks(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def plans(tmp_path_factory):
+    """The file of tuned plans that all tests share: tuning takes most of their time."""
+    return tmp_path_factory.mktemp("plans") / "plans.json"
+
+
+@pytest.fixture(scope="session")
 def images():
     """float32 [8, 3, 64, 64]."""
     return np.random.default_rng(0).standard_normal((8, 3, SIDE, SIDE)).astype(np.float32)

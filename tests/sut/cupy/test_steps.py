@@ -117,7 +117,7 @@ def test_graphs_are_close_where_batches_are_large():
     assert batch_sizes(8) == (1, 8)
     assert batch_sizes(12) == (1, 8, 12)
     assert batch_sizes(256) == (1, 8, 16, 32, 64, 96, 128, 192, 256)
-    assert tuned_sizes(batch_sizes(200)) == [1, 8, 16, 32, 64, 128, 200]
+    assert tuned_sizes(batch_sizes(200)) == [1, 8, 64, 200]
 
 
 class _Book:
@@ -173,7 +173,7 @@ def test_a_plan_is_tuned_once_and_sizes_between_take_after_it(monkeypatch):
     assert fake.choose(book, full) == "d"
     assert fake.timed == []
     assert fake.choose(book, between, like=full) == "d"
-    assert fake.timed == ["d"]
+    assert fake.timed == []
     assert fake.choose(book, _problem(40), like=_problem(128)) == "d"
     assert fake.timed == ["b", "c", "d", "e", "f"]
 
