@@ -25,7 +25,7 @@ def summary(record: dict[str, Any]) -> RenderableType:
     if record["plan"]:
         parts.append(_plan(record["plan"]))
     if accuracy := record["accuracy"]:
-        parts.append(_accuracy(accuracy, record["model"]))
+        parts.append(_accuracy(accuracy, record["model"] or {}))
     if audits := record.get("audits"):
         parts.append(_audits(audits))
     if record["deviations"]:

@@ -13,6 +13,7 @@ from engine.datasets import open_library
 from engine.errors import ConfigError
 from engine.models import prepare, weights
 from engine.models.reference import REFERENCES, network_of
+from engine.models.saturation import products_saturate
 from evaluators.top1 import top1
 
 FP32, INT8 = config.Precision("fp32"), config.Precision("int8", calibration_count=16)
@@ -52,6 +53,7 @@ def test_mobilenet_sees_the_synthetic_data_in_both_precisions(cache):
     assert 60 < exact < 95
     assert score(int8, images, library.truth, -1) > 0.95 * exact
     assert int8.path.stat().st_size < 0.3 * fp32.path.stat().st_size
+    assert (fp32.quantisation, bool(int8.quantisation)) == ("", products_saturate())
     # The network looks at colour: blue for red is a blunder that shows.
     flipped = np.ascontiguousarray(images[:, ::-1])
     assert score(fp32, flipped, library.truth, -1) < 0.5 * exact
