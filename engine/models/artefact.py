@@ -23,7 +23,8 @@ class Artefact:
     data included). ``variant``: what makes it differ from the reference network, "" if nothing
     does. ``parameters`` and ``operations`` (for one sample, None if unknown) are those
     of the network before quantisation. ``output``: the one output to run. ``weights``: "seeded",
-    "fitted", or the name and sha256 of the file they came from.
+    "fitted", or the name and sha256 of the file they came from. ``quantisation``: what this machine
+    made different in it, "" if nothing.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Artefact:
     output: TensorSpec
     weights: str
     variant: str = ""
+    quantisation: str = ""
 
     @property
     def fixed_batch(self) -> int | None:

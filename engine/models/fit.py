@@ -2,7 +2,7 @@
 
 Batch-norm statistics are measured layer by layer on the train split; the last layers are ridge
 regressions on their features, in closed form. The backbone's weights stay as seeded. The
-regressions see the features of the 8-bit network too, so that the last layers are
+regressions see the features of the 8-bit networks too, so that the last layers are
 quantisation-friendly, as the suite's own MobileNet is (paper, section on quality targets).
 """
 
@@ -29,7 +29,7 @@ from engine.models import fit_translation
 from engine.models import weights as weight_sources
 from engine.models.fit_heads import Heads, Truth
 from engine.models.graph import Network
-from engine.models.quantise import BATCH, needs_reduced_range, quantise
+from engine.models.quantise import BATCH, quantise
 from engine.models.reference import REFERENCES, network_of
 from engine.models.weights import Fitted
 
@@ -83,7 +83,7 @@ def fit(job: Job) -> Fitted:
     first = next(_batches(job, min(STATISTICS_COUNT, job.train_count), STATISTICS_COUNT))
     statistics = measure_statistics(network.model(weights), first["input"])
     backbone = _with_features(network, network.model(weights | statistics))
-    sessions = (_session(backbone), _quantised_session(backbone, first))
+    sessions = (_session(backbone), *_quantised_sessions(backbone, first))
     last = _classifier if REFERENCES[job.kind].detector is None else _heads
     return {**statistics, **last(job, network, sessions)}
 
@@ -123,17 +123,24 @@ def _session(model: ModelProto) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model.SerializeToString())
 
 
-def _quantised_session(model: ModelProto, feed: Feed) -> onnxruntime.InferenceSession:
+def _quantised_sessions(model: ModelProto, feed: Feed) -> list[onnxruntime.InferenceSession]:
+    """The 8-bit networks of all processors, those that saturate and those that do not.
+
+    They compute in single precision, so that what is fitted is the same on either.
+    """
+    plainly = onnxruntime.SessionOptions()
+    plainly.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    count, found = len(next(iter(feed.values()))), []
+    feeds = [
+        {name: rows[i : i + BATCH] for name, rows in feed.items()} for i in range(0, count, BATCH)
+    ]
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, str(source))
-        count = len(feed["input"])
-        feeds = [
-            {name: rows[i : i + BATCH] for name, rows in feed.items()}
-            for i in range(0, count, BATCH)
-        ]
-        quantise(source, target, feeds, needs_reduced_range(), Cache(folder))
-        return onnxruntime.InferenceSession(str(target))
+        for saturating in (False, True):
+            quantise(source, target, feeds, saturating, Cache(folder))
+            found.append(onnxruntime.InferenceSession(str(target), plainly))
+    return found
 
 
 def ridge(

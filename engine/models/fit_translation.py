@@ -26,7 +26,8 @@ from engine.datasets.sentences import padded
 from engine.models import gnmt
 from engine.models.beam import END, START
 from engine.models.graph import Builder, Network, Weights, scaled
-from engine.models.quantise import needs_reduced_range, quantise_weights
+from engine.models.quantise import quantise_weights
+from engine.models.saturation import products_saturate
 from engine.models.weights import planted
 
 SHARPNESS, REACH = 2.0, 1.0
@@ -143,7 +144,7 @@ def _light_session(
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         onnx.save(network.model(planted(weights, found)), str(source))
-        quantise_weights(source, target, needs_reduced_range(), Cache(folder))
+        quantise_weights(source, target, products_saturate(), Cache(folder))
         return onnxruntime.InferenceSession(str(target))
 
 

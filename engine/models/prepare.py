@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import config
-from engine.cache import Cache, Cached, key_of, sha256_of
+from engine.cache import Cache, Cached, key_of
 from engine.errors import ConfigError
 from engine.models.artefact import Artefact
 from engine.paths import must_be_file
@@ -97,7 +97,7 @@ def _weights(model: config.Model, network: Network) -> tuple[str, Callable[[], W
     if model.weights is not None:
         path = Path(model.weights).expanduser()
         found = weights.from_file(network, path)
-        return f"{path.name} sha256:{sha256_of(path)}", lambda: found
+        return f"{path.name} sha256:{weights.content_sha256(path)}", lambda: found
     fit = weights.read_fitted(network.name) if model.seed == weights.FITTED_SEED else None
     if fit is None:
         return "seeded", lambda: weights.seeded(network, model.seed)
@@ -191,7 +191,7 @@ def _quantised(
     calibration: Calibration,
     progress: Progress,
 ) -> Artefact:
-    from engine.models import quantise
+    from engine.models import quantise, saturation
 
     arrays = calibration(precision.calibration_count)
     names = [spec.name for spec in artefact.inputs]
@@ -201,32 +201,39 @@ def _quantised(
         {name: array[i : i + step] for name, array in zip(names, arrays, strict=True)}
         for i in range(0, count, step)
     ]
-    reduced = quantise.needs_reduced_range()
+    saturating = saturation.products_saturate()
     percentile = precision.calibration_method == "percentile"
     source = artefact.path
 
     def build(path: Path) -> None:
         progress(f"quantising {artefact.name} to int8 with {count} calibration samples")
-        quantise.quantise(source, path, feeds, reduced, cache, percentile)
+        quantise.quantise(source, path, feeds, saturating, cache, percentile)
 
     hashes = [_hash(a) for a in arrays]
-    key = key_of("int8", artefact.sha256, hashes, reduced, percentile, _versions(), _source())
+    key = key_of("int8", artefact.sha256, hashes, saturating, percentile, _versions(), _source())
     file = cache.file(key, ".onnx", build)
-    return dataclasses.replace(artefact, precision="int8", path=file.path, sha256=file.sha256)
+    return _lighter(artefact, "int8", file, saturation.RANGES if saturating else "")
 
 
 def _lightened(artefact: Artefact, name: str, cache: Cache, progress: Progress) -> Artefact:
-    from engine.models import quantise
+    from engine.models import quantise, saturation
 
-    reduced = quantise.needs_reduced_range()
+    saturating = saturation.products_saturate()
 
     def build(path: Path) -> None:
         progress(f"quantising the weights of {artefact.name} to {name}")
-        quantise.quantise_weights(artefact.path, path, reduced, cache, four_bits=name == "int4")
+        quantise.quantise_weights(artefact.path, path, saturating, cache, name == "int4")
 
-    key = key_of(name, artefact.sha256, reduced, _versions(), _source())
+    key = key_of(name, artefact.sha256, saturating, _versions(), _source())
     file = cache.file(key, ".onnx", build)
-    return dataclasses.replace(artefact, precision=name, path=file.path, sha256=file.sha256)
+    how = saturation.UNSIGNED if saturating else ""
+    return _lighter(artefact, name, file, how)
+
+
+def _lighter(artefact: Artefact, precision: str, file: Cached, how: str) -> Artefact:
+    return dataclasses.replace(
+        artefact, precision=precision, path=file.path, sha256=file.sha256, quantisation=how
+    )
 
 
 def _hash(array: NDArray[Any]) -> str:

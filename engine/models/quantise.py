@@ -28,6 +28,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from engine.cache import Cache
 from engine.errors import ConfigError
 from engine.models import int4
+from engine.models.saturation import unsigned, weight_ranges
 
 BATCH = 16
 KEPT_PERCENT = 99.99
@@ -45,7 +46,7 @@ def quantise(
     source: Path,
     target: Path,
     feeds: Sequence[Feed],
-    reduced: bool,
+    saturating: bool,
     cache: Cache,
     percentile: bool = False,
 ) -> None:
@@ -53,7 +54,8 @@ def quantise(
 
     Weights are signed, one scale per output channel; activations unsigned, their range the
     smallest and largest values on ``feeds``: batches of the network's inputs by their names.
-    ``reduced``: weights in 7 bits. ``percentile``: ranges hold ``KEPT_PERCENT`` of the values.
+    ``saturating``: weights so that products add up on such processors, ``models.saturation``.
+    ``percentile``: ranges hold ``KEPT_PERCENT`` of the values.
     """
     folder = cache.folder("int8")
     try:
@@ -61,7 +63,8 @@ def quantise(
         with _temporary_files_in(folder), _quiet_root_logger(), redirect_stdout(StringIO()):
             folded = folder / "folded.onnx"
             quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
-            kept = kept_in_floating_point(onnx.load(str(folded), load_external_data=False))
+            whole = onnx.load(str(folded))
+            kept = kept_in_floating_point(whole)
             quantize_static(
                 str(folded),
                 str(target),
@@ -70,7 +73,6 @@ def quantise(
                 op_types_to_quantize=list(LAYERS),
                 nodes_to_exclude=kept,
                 per_channel=True,
-                reduce_range=reduced,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=(
@@ -79,6 +81,7 @@ def quantise(
                 extra_options={
                     "OpTypesToExcludeOutputQuantization": list(SCORES),
                     "CalibPercentile": KEPT_PERCENT,
+                    "TensorQuantOverrides": weight_ranges(whole, kept) if saturating else {},
                 },
             )
     except (OSError, ConfigError):
@@ -92,13 +95,14 @@ def quantise(
 
 
 def quantise_weights(
-    source: Path, target: Path, reduced: bool, cache: Cache, four_bits: bool = False
+    source: Path, target: Path, saturating: bool, cache: Cache, four_bits: bool = False
 ) -> None:
     """Write ``source`` (fp32) to ``target`` with its recurrent layers in 8 bits, in loops too.
 
-    ``reduced``: these in 7 bits. ``four_bits``: the weights of matrix products in 4. The layers
-    quantise what they are given as it comes, so there is nothing to calibrate. Otherwise attention
-    and the output layer stay in floating point: in 8 bits they cost a translator 7 % of its BLEU.
+    ``saturating``: so that products add up on such processors. ``four_bits``: the weights of
+    matrix products in 4. The layers quantise what they are given as it comes, so there is nothing
+    to calibrate. Otherwise attention and the output layer stay in floating point: in 8 bits they
+    cost a translator 7 % of its BLEU.
     """
     folder = cache.folder("int8")
     try:
@@ -115,10 +119,13 @@ def quantise_weights(
                 str(target),
                 op_types_to_quantize=["LSTM"],
                 per_channel=True,
-                reduce_range=reduced,
                 weight_type=QuantType.QInt8,
                 extra_options={"EnableSubgraph": True},
             )
+            if saturating:
+                light = onnx.load(str(target))
+                unsigned(light)
+                onnx.save(light, str(target), format="protobuf")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -151,15 +158,6 @@ def kept_in_floating_point(model: ModelProto) -> list[str]:
         elif not followed and node.op_type in ARITHMETIC:
             after.append(node.name)
     return [name for name in (*last, *after) if name] if after else []
-
-
-def needs_reduced_range() -> bool:
-    """Whether this processor's 8-bit products saturate in 16 bits: x86 without VNNI or AMX."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return "avx2" in flags and not any(f in flags for f in ("avx512_vnni", "avx_vnni", "amx_int8"))
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc]

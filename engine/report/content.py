@@ -204,6 +204,9 @@ def _accuracy(record: Json, page: Page) -> Iterator[str]:
         row = (quality_text(accuracy), _asked(accuracy), met, accuracy["quality"]["note"])
         yield page.heading("Accuracy")
         yield page.table(("measured", "required", "", "note"), [row])
+        model = record["model"] or {}
+        if how := model.get("quantisation"):
+            yield page.paragraph(f"{model['precision']}: {how}.", "soft")
 
 
 def _asked(accuracy: Json) -> str:

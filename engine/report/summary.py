@@ -25,7 +25,7 @@ def summary(record: dict[str, Any]) -> RenderableType:
     if record["plan"]:
         parts.append(_plan(record["plan"]))
     if accuracy := record["accuracy"]:
-        parts.append(_accuracy(accuracy))
+        parts.append(_accuracy(accuracy, record["model"] or {}))
     if audits := record.get("audits"):
         parts.append(_audits(audits))
     if record["deviations"]:
@@ -238,7 +238,7 @@ def _constraints(rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def _accuracy(accuracy: dict[str, Any]) -> RenderableType:
+def _accuracy(accuracy: dict[str, Any], model: dict[str, Any]) -> RenderableType:
     quality, target = accuracy["quality"], accuracy["target"]
     table = Table.grid(padding=(0, 2))
     unit = quality["unit"]
@@ -255,6 +255,8 @@ def _accuracy(accuracy: dict[str, Any]) -> RenderableType:
     if (published := accuracy.get("published_target")) is not None:
         text = f"{published:g} {unit} is what the rules ask of the trained network on all of it"
         table.add_row("published", text)
+    if how := model.get("quantisation"):
+        table.add_row(model["precision"], how)
     return table
 
 

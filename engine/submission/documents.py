@@ -34,7 +34,9 @@ def transformed(data: Json) -> str:
     count = precision["calibration_count"]
     match precision["name"]:
         case "int8":
-            return f"quantised to int8 after training, calibrated on {count} samples"
+            how = data["model"].get("quantisation")
+            done = f"quantised to int8 after training, calibrated on {count} samples"
+            return f"{done}; {how}" if how else done
         case "fp16":
             return "cast to fp16"
     return "none"

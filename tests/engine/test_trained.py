@@ -10,7 +10,8 @@ from engine.build import build
 from engine.fetch import __main__ as command
 
 EXPERIMENTS = {"mobilenet": ("mobilenet", 16), "resnet50": ("resnet50_v1", 19)}
-DETECTORS = {"ssd_mobilenet": 35.4, "ssd_mobilenet_v2": 30.0}
+DETECTORS = {"ssd_mobilenet": (35.4, 0.8), "ssd_mobilenet_v2": (30.0, 0.95)}
+"""mAP in percent, and of it the most that is left with the colour channels swapped."""
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
 
@@ -115,9 +116,10 @@ def test_a_detector_finds_what_the_photographs_show(detector, sut, assessed):
     accuracy = assessed(detector, f"sut={sut}")
     assert accuracy["synthetic"] is False
     assert accuracy["quality"]["count"] == 4
-    assert accuracy["quality"]["value"] == pytest.approx(DETECTORS[detector], abs=0.5)
+    value, left = DETECTORS[detector]
+    assert accuracy["quality"]["value"] == pytest.approx(value, abs=0.5)
     flipped = assessed(detector, f"sut={sut}", "model.preprocessing.channels=bgr")
-    assert flipped["quality"]["value"] < 0.8 * accuracy["quality"]["value"]
+    assert flipped["quality"]["value"] < left * accuracy["quality"]["value"]
 
 
 def test_our_detector_finds_what_the_file_itself_does(configured, fetched):

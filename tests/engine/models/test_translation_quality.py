@@ -11,7 +11,6 @@ from engine import config
 from engine.cache import Cache
 from engine.datasets import open_library
 from engine.models import prepare
-from engine.models.quantise import needs_reduced_range
 from evaluators.bleu import bleu
 
 COUNT = 16
@@ -110,9 +109,8 @@ def test_a_broken_search_shows(fp32, library, exact, node, operator):
 def test_int8_holds(model, cache, library, fp32, exact):
     int8 = prepare(model, INT8, cache, library.calibration)
     assert int8.path.stat().st_size < fp32.path.stat().st_size - 15e6
-    # In 7 bits, where a processor's products of 8 would overflow, 0.95 was measured.
-    least = 0.85 if needs_reduced_range() else 0.93
-    assert least * exact < score(answers(int8.path, library), library) < 1.07 * exact
+    # Sixteen sentences leave some points to chance; of 256 it keeps 0.99 and more.
+    assert 0.93 * exact < score(answers(int8.path, library), library) < 1.12 * exact
 
 
 def test_a_batch_answers_as_each_sentence_alone(fp32, library, said):
