@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,7 @@ def computes_in(precision: str) -> bool:
     """Whether this processor has the arithmetic; ModuleNotFoundError as ``OpenVinoSut``."""
     if precision not in HINTS:
         return True
-    able = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = _core(_openvino()).get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return precision.upper() in able
 
 
@@ -90,6 +91,16 @@ def _openvino() -> ModuleType:
     return openvino
 
 
+@cache
+def _core(package: ModuleType) -> openvino.Core:
+    """One for the process, to its end.
+
+    OpenVINO gives the thread that it is first used on a stack for signals, and takes the memory
+    back with the core: if another thread drops that, Ctrl-C ends the program by a crash.
+    """
+    return package.Core()
+
+
 def _compiled(model: Path, workers: int, threads: int, precision: str) -> openvino.CompiledModel:
     hint = HINTS.get(precision, "f32")
     properties = {
@@ -98,7 +109,7 @@ def _compiled(model: Path, workers: int, threads: int, precision: str) -> openvi
         "NUM_STREAMS": workers,
         "INFERENCE_NUM_THREADS": workers * threads,
     }
-    core = _openvino().Core()
+    core = _core(_openvino())
     try:
         compiled = core.compile_model(str(model), "CPU", properties)
         used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()

@@ -1,5 +1,7 @@
 """What is OpenVINO's own about its system."""
 
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -44,6 +46,24 @@ def test_a_wrong_output_name_is_refused_with_those_there_are(network):
     pytest.importorskip("openvino")
     with pytest.raises(RuntimeError, match="has no output nonsense: it has y"):
         OpenVinoSut(network(), "nonsense")
+
+
+def test_ctrl_c_still_works_where_another_thread_dropped_the_system(network):
+    pytest.importorskip("openvino")
+    program = (
+        "import os, signal, sys, threading\n"
+        "from sut.openvino import OpenVinoSut\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "held = [OpenVinoSut(sys.argv[1], 'y')]\n"
+        "thread = threading.Thread(target=held.clear)\n"
+        "thread.start()\n"
+        "thread.join()\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    asked = [sys.executable, "-c", program, str(network())]
+    ended = subprocess.run(asked, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGINT
+    assert "KeyboardInterrupt" in ended.stderr
 
 
 def test_without_the_package_the_message_says_how_to_get_it(network, monkeypatch):
