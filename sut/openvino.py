@@ -72,6 +72,9 @@ def computes_in(precision: str) -> bool:
 def _infer(request: openvino.InferRequest, output: str) -> Infer:
     from openvino import Tensor
 
+    # OpenVINO makes its tables of types on first use; two threads that do so at once never end.
+    Tensor(np.zeros(1, np.float32), shared_memory=True).get_element_type().to_dtype()
+
     def infer(inputs: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
         for number, array in enumerate(inputs):
             request.set_input_tensor(number, Tensor(array, shared_memory=True))
