@@ -85,8 +85,9 @@ class SearchSettings:
     runs; after one that failed, what ``most_run_lengths`` leaves beside one more.
     ``shortest_probe``, ``longest_probe``: of one probe, in run lengths; within them it has at
     least ``least_queries``.
-    ``worth_raising``: a confirmed rate is raised by one more run if it lies so much below the
-    peak, and all runs together stay within ``most_run_lengths``.
+    ``worth_raising``: a rate whose first confirming run has passed is raised if it lies so much
+    below the peak, and all runs together stay within ``most_run_lengths``; of several confirming
+    runs, the further ones come on top of that.
     ``confidence``: how likely the first confirming run should be to pass.
     ``max_confirmations``: confirming runs before it gives up. ``floor``: nor does it look
     below this share of the prior's guess: there a queue is not what makes queries late.
@@ -250,29 +251,47 @@ class _Hunt:
             # Each miss makes it less likely that the belief is right: it must be surer.
             wanted = 1 - (1 - own.confidence) / (1 + misses)
             rate = max(self.likely(self.belief, wanted, rate), least)
-            if self.confirmed(rate):
-                return self.result(self.raised(rate), "confirmed under the full rules")
+            if best := self.confirmed(rate):
+                return self.result(best, "confirmed under the full rules")
             if self.too_late:
                 # It may have been disturbed, but is never repeated at its own rate.
                 misses += 1
                 least, rate = (1 - STEP * misses) * rate, 0.995 * rate
-                self.probe(own.most_run_lengths - own.confirming_runs - OVERRUN)
+                self.probe(self.affordable - OVERRUN)
             else:
                 rate = math.inf
         reason = f"{own.max_confirmations} confirming runs failed, the last at {rate:.4g} qps"
         return self.result(None, reason)
 
-    def raised(self, rate: float) -> float:
-        """A higher confirmed rate, if the first is too low and one more run may still be made."""
+    @property
+    def affordable(self) -> float:
+        """Run lengths that leave as many as confirm a rate."""
+        return self.settings.most_run_lengths - 1
+
+    def confirmed(self, rate: float) -> float | None:
+        """``rate``, or a higher one that its first run gave reason to try, if as many runs passed
+        there as are wanted."""
+        wanted = self.settings.confirming_runs
+        if not self.pass_at(rate, 1):
+            return None
+        higher = self.higher(rate)
+        if higher and self.pass_at(higher, wanted):
+            return higher
+        # One run has passed; several must have done so without another rate between them.
+        left = wanted if higher and wanted > 1 else wanted - 1
+        return rate if self.pass_at(rate, left) else None
+
+    def higher(self, rate: float) -> float | None:
+        """A rate to be tried instead, if this one is too low and the runs may still be made."""
         own, belief = self.settings, self.belief
         higher = self.likely(belief, own.confidence)
         worth = belief.quantile(0.5) > (1 + own.worth_raising) * rate and higher > 1.005 * rate
-        affordable = self.cost + own.confirming_runs <= own.most_run_lengths
-        return higher if worth and affordable and self.confirmed(higher) else rate
+        return higher if worth and self.cost <= self.affordable else None
 
-    def confirmed(self, rate: float) -> bool:
-        belief, runs = self.belief, range(self.settings.confirming_runs)
-        return all(self.run(rate, "confirm", 1, belief).outcome is Outcome.PASS for _ in runs)
+    def pass_at(self, rate: float, count: int) -> bool:
+        belief = self.belief
+        runs = (self.run(rate, "confirm", 1, belief).outcome for _ in range(count))
+        return all(outcome is Outcome.PASS for outcome in runs)
 
     def likely(self, belief: Belief, wanted: float, below: float = math.inf) -> float:
         """The highest rate at which a run passes with probability ``wanted``.

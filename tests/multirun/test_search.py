@@ -193,6 +193,21 @@ def test_five_runs_confirm_where_the_rules_ask_for_five():
     assert [p.outcome for p in passed] == [Outcome.PASS] * 5
 
 
+def test_the_first_of_five_runs_may_raise_the_rate():
+    own = SearchSettings(confirming_runs=5, confidence=0.944)
+    results = [
+        search(System(1000.0, seed), Prior(1000, 3000), target, length, own) for seed in range(6)
+    ]
+    assert min(result.best_qps for result in results) > 980
+    raised = 0
+    for result in results:
+        runs = [probe for probe in result.probes if probe.kind == "confirm"]
+        last = [probe.outcome for probe in runs if probe.rate_qps == result.best_qps][-5:]
+        assert last == [Outcome.PASS] * 5
+        raised += runs[0].outcome is Outcome.PASS and runs[1].rate_qps > runs[0].rate_qps
+    assert raised > 0
+
+
 def test_no_rate_above_the_ceiling_is_tried():
     system = System(1000.0)
     search(system, Prior(780, 800), target, length)
