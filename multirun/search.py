@@ -260,7 +260,8 @@ class _Hunt:
                 self.probe(self.affordable - OVERRUN)
             else:
                 rate = math.inf
-        reason = f"{own.max_confirmations} confirming runs failed, the last at {rate:.4g} qps"
+        last = next(probe for probe in reversed(self.probes) if probe.kind == "confirm").rate_qps
+        reason = f"{own.max_confirmations} confirming runs failed, the last at {last:.4g} qps"
         return self.result(None, reason)
 
     @property

@@ -163,6 +163,18 @@ def test_nothing_is_claimed_where_nothing_passes():
     assert "3 confirming runs failed" in result.reason or "no rate above" in result.reason
 
 
+def test_the_reason_names_the_rate_of_the_last_run():
+    system = System(1000.0)
+
+    def invalid(load):  # though hardly a query is late
+        probe = system(load)
+        return replace(probe, outcome=Outcome.FAIL, late=0) if load.kind == "confirm" else probe
+
+    result = search(invalid, Prior(1000, 3000), target, length)
+    last = [probe for probe in result.probes if probe.kind == "confirm"][-1]
+    assert result.reason == f"6 confirming runs failed, the last at {last.rate_qps:.4g} qps"
+
+
 def test_one_disturbed_probe_does_not_decide():
     system = System(1000.0, seed=3)
     calls = iter(range(1000))
