@@ -205,9 +205,13 @@ class _Hunt:
         )
 
     @property
+    def last_confirming(self) -> Probe | None:
+        return next((probe for probe in reversed(self.probes) if probe.kind == "confirm"), None)
+
+    @property
     def too_late(self) -> bool:
         """Whether the last confirming run failed for its late queries."""
-        last = next((probe for probe in reversed(self.probes) if probe.kind == "confirm"), None)
+        last = self.last_confirming
         if last is None:
             return False
         target = self.target(last.rate_qps)  # a hopeless run was ended before it had all of them
@@ -260,13 +264,16 @@ class _Hunt:
                 self.probe(self.affordable - OVERRUN)
             else:
                 rate = math.inf
-        last = next(probe for probe in reversed(self.probes) if probe.kind == "confirm").rate_qps
-        reason = f"{own.max_confirmations} confirming runs failed, the last at {last:.4g} qps"
+        last = self.last_confirming
+        assert last is not None
+        reason = (
+            f"{own.max_confirmations} confirming runs failed, the last at {last.rate_qps:.4g} qps"
+        )
         return self.result(None, reason)
 
     @property
     def affordable(self) -> float:
-        """Run lengths that leave as many as confirm a rate."""
+        """What may have been spent before a rate is confirmed, in run lengths."""
         return self.settings.most_run_lengths - 1
 
     def confirmed(self, rate: float) -> float | None:

@@ -249,7 +249,7 @@ def test_each_channel_may_have_its_own_steps(tmp_path):
         tflite.read(file)
 
 
-def test_a_damaged_lite_file_is_refused(tmp_path):
+def test_a_damaged_lite_file_is_refused(tmp_path, damaged):
     network, file = network_of("mobilenet_v1", 0.25), tmp_path / "net.tflite"
     ones = np.ones((3, 2))
     whole = lite(
@@ -257,13 +257,7 @@ def test_a_damaged_lite_file_is_refused(tmp_path):
     )
     file.write_bytes(whole)
     assert [value.tolist() for value in tflite.read(file).values()] == [ones.tolist()] * 2
-    draw = np.random.default_rng(0)
-    broken = [whole[:n] for n in range(0, len(whole), 7)]
-    for _ in range(300):
-        changed = bytearray(whole)
-        changed[draw.integers(len(whole))] = draw.integers(256)
-        broken.append(bytes(changed))
-    for content in broken:
+    for content in damaged(whole, 7, 300):
         file.write_bytes(content)
         with pytest.raises(ConfigError):  # unreadable, or without the network's tensors
             weights.from_file(network, file)

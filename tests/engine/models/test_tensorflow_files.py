@@ -245,7 +245,7 @@ def test_what_is_no_float_tensor_of_a_checkpoint_is_left_out(tmp_path):
     assert tensorflow_checkpoint.read(path) == {}
 
 
-def test_damaged_and_foreign_checkpoints_are_refused(small, tmp_path):
+def test_damaged_and_foreign_checkpoints_are_refused(small, tmp_path, damaged):
     network, _ = small
     ones = {"a": np.ones((2, 3), np.float32), "b": np.ones(3, np.float32)}
 
@@ -265,13 +265,7 @@ def test_damaged_and_foreign_checkpoints_are_refused(small, tmp_path):
     }
     known = weights.content_sha256(path)
     whole, shard = path.read_bytes(), path.with_suffix(".data-00000-of-00001")
-    draw = np.random.default_rng(0)
-    broken = [whole[:n] for n in range(0, len(whole), 5)]
-    for _ in range(200):
-        changed = bytearray(whole)
-        changed[draw.integers(len(whole))] = draw.integers(256)
-        broken.append(bytes(changed))
-    for content in broken:
+    for content in damaged(whole, 5, 200):
         path.write_bytes(content)
         refused(None)  # unreadable, or without the network's tensors
     path.write_bytes(whole)
