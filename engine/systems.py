@@ -31,7 +31,7 @@ System = SystemUnderTest | SimulatedSystem
 PRECISIONS = {
     "onnxruntime": ("fp32", "int8", "int4"),
     "openvino": ("fp32", "bf16", "fp16", "int8"),
-    "cupy": ("fp16", "int8"),
+    "cupy": ("fp16", "bf16", "int8"),
     "tensorrt": ("fp16", "int8"),
     "remote": ("fp32", "fp16", "bf16", "int8", "int4"),
 }
@@ -188,7 +188,8 @@ def _with_streams(
     if isinstance(own, CupySut):
         from sut import cupy
 
-        return cupy.CupySut(*file, **shared, plans=cache / "cupy_plans.json")
+        half = "bf16" if artefact.precision == "bf16" else "fp16"
+        return cupy.CupySut(*file, **shared, half=half, plans=cache / "cupy_plans.json")
     from sut import tensorrt
 
     quantised = artefact.precision == "int8"

@@ -1,7 +1,7 @@
 """Measure the systems of this machine's GPU, beside PyTorch on the same card.
 
-Classifiers on ``sut=cupy`` in every scenario and layer by layer; all five networks offline on all
-systems that are installed.
+Networks on ``sut=cupy`` in every scenario, classifiers layer by layer, too; all five networks
+offline on all systems that are installed.
 """
 
 from __future__ import annotations
@@ -14,29 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from loadgen import Mode, Scenario, Settings, judge, run
-from sut.bench import layers, peers, profile, torch_graph
-from sut.bench.cpu import Loaded
+from sut.bench import layers, peers, profile, scenarios, torch_graph
 from sut.bench.networks import NETWORKS, Subject, subject
 from sut.cupy import CupySut
 from sut.device import batch_sizes
 
 CHECKED = 8
 """Images of the element-wise check."""
-SHARES = (0.9, 0.95, 0.97)
-"""Of the Offline throughput, that Server is tried at."""
-WARMUP_MS = 2000.0
-"""Before each run: about as long as the card takes to settle at its power limit, during which it
-runs faster and then, for a tenth of a second, slower than it can for long.
-"""
-BOUNDS_MS = {"resnet50": 15.0, "mobilenet": 10.0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What can be chosen."""
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument(
-        "--precisions", nargs="+", choices=["fp16", "int8"], default=["fp16", "int8"]
+        "--precisions", nargs="+", choices=["fp16", "bf16", "int8"], default=["fp16", "int8"]
     )
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 64, 256])
     parser.add_argument("--samples", type=int, default=512)
@@ -114,6 +105,7 @@ def _ours(given: Subject, plain: Subject, asked: Any, say: Any) -> float:
         given.output,
         max_batch=max(asked.batches),
         streams=2,
+        half="bf16" if given.precision == "bf16" else "fp16",
         plans=asked.cache / "cupy_plans.json",
     )
     sut._sizes = tuple(sorted({*asked.batches, *batch_sizes(sut.max_batch), CHECKED}))
@@ -135,7 +127,10 @@ def _ours(given: Subject, plain: Subject, asked: Any, say: Any) -> float:
     if "steps" not in asked.without:
         _steps(sut, max(asked.batches), label, say)
     if "scenarios" not in asked.without:
-        best = max(best, _scenarios(sut, given, asked, label, say))
+        rate = peers.offline(sut, given.samples, asked.seconds, scenarios.WARMUP_MS)
+        say(**label, scenario="offline", samples_per_s=rate)
+        scenarios.show(sut, given, rate, asked.seconds, partial(say, **label))
+        best = max(best, rate)
     return best
 
 
@@ -195,52 +190,6 @@ def _steps(sut: CupySut, batch: int, label: Any, say: Any) -> None:
         gb=sum(x.least_bytes for x in found) / 1e9,
         tflop=sum(x.operations for x in found) / 1e12,
     )
-
-
-def _scenarios(sut: CupySut, given: Subject, asked: Any, label: Any, say: Any) -> float:
-    """Offline with two streams, Server at rising shares of it and SingleStream with one."""
-    library, ms = Loaded(given.samples), 1e3 * asked.seconds
-
-    def measured(scenario: Scenario, **more: Any) -> Any:
-        settings = Settings(
-            scenario=scenario, mode=Mode.PERFORMANCE, min_query_count=1, warmup_ms=WARMUP_MS, **more
-        )
-        log = run(settings, library, sut)
-        return log, judge(log)
-
-    rate = peers.offline(sut, given.samples, asked.seconds, WARMUP_MS)
-    say(**label, scenario="offline", images_per_s=rate)
-    sut.workers = 1
-    for share in SHARES:
-        log, verdict = measured(
-            Scenario.SERVER,
-            target_qps=share * rate,
-            min_duration_ms=ms,
-            bound_ms=BOUNDS_MS[given.name],
-        )
-        tail = float(np.percentile(log.latency_ns, 99)) / 1e6
-        say(
-            **label,
-            scenario="server",
-            share=share,
-            mean_batch=verdict.statistics.batch_size_mean,
-            p99_ms=tail,
-            valid=verdict.valid,
-            failed=[x.name for x in verdict.constraints if not x.passed],
-        )
-        if not verdict.valid:
-            break
-    log, verdict = measured(Scenario.SINGLE_STREAM, min_duration_ms=ms)
-    p50, p90, p99 = np.percentile(log.latency_ns, (50, 90, 99)) / 1e6
-    say(
-        **label,
-        scenario="single_stream",
-        p50_ms=float(p50),
-        p90_ms=float(p90),
-        p99_ms=float(p99),
-        valid=verdict.valid,
-    )
-    return rate
 
 
 def _theirs(plain: Subject, asked: Any, say: Any) -> dict[str, float]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sut.cupy.executor import Executor
 from sut.cupy.graph import Network
-from sut.cupy.steps import factor_of
+from sut.cupy.steps import FLOATING, stored_as
 
 
 def differences(
@@ -25,9 +25,9 @@ def differences(
     found = []
     for layer, made in executor.each_layer(len(images), samples):
         whole = type(layer).__name__ in ("Average", "Dense")
-        unit = 1.0 if whole else 1 / factor_of(network, layer.name)
+        own = FLOATING if whole else stored_as(network, layer.name)
         wanted = expected[layer.name].reshape(made.shape)
-        apart = made * unit - wanted
+        apart = (made - own.zero) / own.factor - wanted
         size = np.linalg.norm(wanted)
         bias = float(apart.mean() / np.abs(wanted).mean())
         error = float(np.linalg.norm(apart) / size)

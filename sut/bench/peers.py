@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadgen import Ending, LoadedSet, Scenario, Settings, run
+from sut.bench import scenarios
 from sut.bench.cpu import Loaded
 from sut.bench.networks import NETWORKS, Subject
 from sut.bench.torch_graph import images_per_s
@@ -94,6 +96,8 @@ def compare(
             if NETWORKS[name].task == "object_detection" and "check" not in asked.without:
                 more = {"alike": _checked(sut, given, subjects("fp32"))}
             say(**label, scenario="offline", samples_per_s=rate, **more)
+            if system == "cupy" and "scenarios" not in asked.without:
+                scenarios.show(sut, given, rate, asked.seconds, partial(say, **label))
             sut.unload()
         except Exception as error:  # every runtime raises types of its own
             say(**label, skipped=str(error).splitlines()[0])

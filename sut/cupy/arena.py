@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from sut.cupy.detector import Detections
 from sut.cupy.graph import Average, Convolution, Dense, Layer, Network
+from sut.cupy.numbers import DTYPES
 from sut.cupy.steps import number_of, stored_channels
-
-BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ def bytes_of(network: Network) -> dict[str, int]:
             case Average():
                 sizes[layer.name] = 2 * channels
             case _:
-                width = BYTES[number_of(network, layer.name)]
+                width = DTYPES[number_of(network, layer.name)].itemsize
                 sizes[layer.name] = width * channels * height * sides
     return sizes
 

@@ -15,6 +15,7 @@ from sut.cupy.detection import DetectionKernels
 from sut.cupy.detector import Detections
 from sut.cupy.graph import Convolution, Network
 from sut.cupy.kernels import Kernels
+from sut.cupy.numbers import DTYPES
 from sut.cupy.plans import Chosen, PlanBook, choose
 from sut.cupy.steps import Step, number_of, problem_of, steps_of, stored_channels
 from sut.device import pinned
@@ -33,7 +34,8 @@ class Resident:
         last = network.detections
         self.detect = None if last is None else DetectionKernels(cp, network, last)
         self.arrays = [
-            {name: cp.asarray(array) for name, array in step.arrays.items()} for step in self.steps
+            {name: cp.asarray(array.view(np.uint8)) for name, array in step.arrays.items()}
+            for step in self.steps
         ]
         self._plans: dict[tuple[str, int], Chosen] = {}
 
@@ -165,9 +167,8 @@ class Executor:
         layer = next(x for x in network.layers if x.name == name)
         _, height, width = network.shapes[name]
         channels = stored_channels(network, name)
-        whole = {"Dense": np.float32, "Average": np.float16}.get(type(layer).__name__)
-        stored = {"int8": np.int8, "fp16": np.float16, "fp32": np.float32}[number_of(network, name)]
-        dtype = np.dtype(whole or stored)
+        whole = {"Dense": "fp32", "Average": "fp16"}.get(type(layer).__name__)
+        dtype = DTYPES[whole or number_of(network, name)]
         count = batch * channels * height * width
         flat = self._tensors[name][: count * dtype.itemsize].get(stream=self.stream).view(dtype)
         nhwc = flat.reshape(batch, height, width, channels).astype(np.float32)

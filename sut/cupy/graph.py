@@ -78,17 +78,18 @@ class Network:
     """Layers in the order they run, each named by the tensor that it makes.
 
     ``image``: channels, height and width of the input. ``response``: the layer whose largest
-    value's place answers a sample, or the detections. ``ranges``: the largest absolute value of
-    the tensors of a quantised network, none for one in floating point. ``shapes``: channels,
-    height and width.
+    value's place answers a sample, or the detections. ``ranges``: lowest and highest value of the
+    tensors of a quantised network, none for one in floating point. ``shapes``: channels, height and
+    width. ``half``: fp16 or bf16, what a tensor without a range is stored in.
     """
 
     input: str
     image: tuple[int, int, int]
     layers: tuple[Layer, ...]
     response: str
-    ranges: Mapping[str, float]
+    ranges: Mapping[str, tuple[float, float]]
     shapes: Mapping[str, tuple[int, int, int]]
+    half: str = "fp16"
 
     @property
     def detections(self) -> Detections | None:
@@ -107,9 +108,9 @@ class Network:
         return sum(layer.weights.size + layer.bias.size for layer in own)
 
 
-def read(path: Path, output: str) -> Network:
+def read(path: Path, output: str, half: str = "fp16") -> Network:
     """The network in the ONNX file ``path`` whose output ``output`` is the answer: int64 [n], or
-    float32 [n, most, 7] of a detector.
+    float32 [n, most, 7] of a detector. ``half``: fp16 or bf16.
 
     Raises RuntimeError, with its name, for the first node that the device has no layer for.
     """
@@ -122,7 +123,7 @@ def read(path: Path, output: str) -> Network:
     reader = _Reader(graph)
     for node in graph.node:
         reader.add(node)
-    return reader.network(output)
+    return replace(reader.network(output), half=half)
 
 
 PASSING = ("QuantizeLinear", "DequantizeLinear", "Flatten", "Identity")
@@ -171,7 +172,7 @@ class _Reader:
         layers = tuple(self._layers.values())
         shapes = shapes_of(self._input, self._image, layers)
         best = self._best[output]
-        ranges = {name: max(-low, high) for name, (low, high) in self._ranges.items()}
+        ranges = {name: (low, high) for name, (low, high) in self._ranges.items() if low < high}
         for layer in layers:  # a pool passes its numbers on: one range on both sides
             if isinstance(layer, MaxPool) and (own := ranges.get(layer.name)):
                 ranges[layer.name] = ranges.setdefault(layer.source, own)

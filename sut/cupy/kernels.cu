@@ -1,5 +1,6 @@
-// Layers that cuDNN has no fast graph for. Tensors lie channels-last; T is __half or a signed byte,
-// and whatever scales bytes need has been multiplied into weights and biases.
+// Layers that cuDNN has no fast graph for. Tensors lie channels-last; T is __half, __nv_bfloat16 or a
+// signed byte, and what scales and zeros bytes need is part of weights and biases.
+#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 typedef signed char int8;
@@ -7,10 +8,14 @@ typedef long long int64;
 constexpr float LOWEST = -3.402823466e38f;
 
 __device__ inline float number(__half value) { return __half2float(value); }
+__device__ inline float number(__nv_bfloat16 value) { return __bfloat162float(value); }
 __device__ inline float number(int8 value) { return float(value); }
 __device__ inline void store(__half& place, float value) { place = __float2half_rn(value); }
+__device__ inline void store(__nv_bfloat16& place, float value) {
+    place = __float2bfloat16_rn(value);
+}
 __device__ inline void store(int8& place, float value) {
-    place = int8(__float2int_rn(fminf(fmaxf(value, -127.f), 127.f)));
+    place = int8(__float2int_rn(fminf(fmaxf(value, -128.f), 127.f)));
 }
 
 template <typename T, int N> struct alignas(N * sizeof(T)) Vector { T value[N]; };
@@ -113,11 +118,12 @@ __global__ void __launch_bounds__(256) stem(
 }
 
 // A 3x3 convolution of each channel by itself; filters [9][channels]. A thread has eight channels
-// of WIDE neighbouring pixels.
+// of WIDE neighbouring pixels. Beyond the edges lies ``zero``, the number that stands for 0.
 template <typename T, int STRIDE, int WIDE>
 __global__ void __launch_bounds__(256) depthwise(
     const T* x, const float* filters, const float* bias, T* y, int batch, int channels,
-    int height, int width, int out_height, int out_width, int top, int left, float low, float high)
+    int height, int width, int out_height, int out_width, int top, int left, float zero,
+    float low, float high)
 {
     constexpr int COLUMNS = (WIDE - 1) * STRIDE + 3;
     const int groups = channels / 8, tiles = (out_width + WIDE - 1) / WIDE;
@@ -134,7 +140,8 @@ __global__ void __launch_bounds__(256) depthwise(
     #pragma unroll
     for (int ky = 0; ky < 3; ++ky) {
         const int iy = oy * STRIDE + ky - top;
-        if (iy < 0 || iy >= height) continue;
+        const bool line_inside = iy >= 0 && iy < height;
+        if (zero == 0 && !line_inside) continue;
         float filter[3][8];
         #pragma unroll
         for (int kx = 0; kx < 3; ++kx) {
@@ -146,8 +153,11 @@ __global__ void __launch_bounds__(256) depthwise(
         #pragma unroll
         for (int column = 0; column < COLUMNS; ++column) {
             const int ix = first * STRIDE + column - left;
-            if (ix < 0 || ix >= width) continue;
-            const Vector<T, 8> read = *(const Vector<T, 8>*)(line + int64(ix) * channels);
+            const bool inside = line_inside && ix >= 0 && ix < width;
+            if (zero == 0 && !inside) continue;
+            Vector<T, 8> read;
+            if (inside) read = *(const Vector<T, 8>*)(line + int64(ix) * channels);
+            else for (int j = 0; j < 8; ++j) store(read.value[j], zero);
             #pragma unroll
             for (int kx = 0; kx < 3; ++kx)
                 if (column >= kx && (column - kx) % STRIDE == 0 && (column - kx) / STRIDE < WIDE)
@@ -198,9 +208,10 @@ __global__ void __launch_bounds__(256) max_pool(
     ((Vector<T, 8>*)y)[to] = written;
 }
 
-// Mean over all pixels times factor; blocks of 32 x 8 threads, a column of them eight channels.
+// Mean over all pixels, less zero, times factor; blocks of 32 x 8 threads, a column of them eight channels.
 template <typename T>
-__global__ void average(const T* x, __half* y, int channels, int pixels, float factor)
+__global__ void average(
+    const T* x, __half* y, int channels, int pixels, float zero, float factor)
 {
     __shared__ float parts[8][32][9];
     const int channel = (blockIdx.x * 32 + threadIdx.x) * 8, image = blockIdx.y;
@@ -218,7 +229,7 @@ __global__ void average(const T* x, __half* y, int channels, int pixels, float f
     for (int j = 0; j < 8; ++j) {
         float sum = 0;
         for (int part = 0; part < 8; ++part) sum += parts[part][threadIdx.x][j];
-        store(written.value[j], sum * factor / float(pixels));
+        store(written.value[j], (sum / float(pixels) - zero) * factor);
     }
     *(Vector<__half, 8>*)(y + int64(image) * channels + channel) = written;
 }

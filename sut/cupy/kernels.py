@@ -15,7 +15,7 @@ TALL, WIDE = 8, 112
 """Lines and pixels that a block of the first convolution makes."""
 NEIGHBOURS = 4
 """Pixels that a thread of a depthwise convolution makes."""
-TYPES = {"fp16": "__half", "int8": "int8"}
+TYPES = {"fp16": "__half", "bf16": "__nv_bfloat16", "int8": "int8"}
 UNLIMITED = float(np.finfo(np.float32).max)
 
 
@@ -65,6 +65,7 @@ class Kernels:
         arguments = (
             *(np.uint64(pointers[name]) for name in ("x", "filters", "bias", "y")),
             *map(np.int32, sizes),
+            np.float32(step.source.zero),
             *_limits(step),
         )
         self._launch(self._name(step), threads, arguments)
@@ -88,7 +89,8 @@ class Kernels:
             np.uint64(pointers["y"]),
             np.int32(channels),
             np.int32(height * width),
-            np.float32(step.factor),
+            np.float32(step.source.zero),
+            np.float32(1 / step.source.factor),
         )
         function = self._functions[self._name(step)]
         function((-(-channels // 256), batch), (32, 8), arguments)

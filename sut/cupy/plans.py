@@ -142,7 +142,8 @@ def _pretended(cp: Any, problem: Problem, plans: Plans) -> dict[str, Any]:
             arrays[name] = cp.random.randint(0, 100, counts[name]).astype(cp.int8)
         elif name in counts:
             values = cp.random.standard_normal(counts[name], dtype=cp.float32)
-            arrays[name] = values.astype(cp.float16)
+            upper = values.view(cp.uint16)[1::2].copy()  # a bfloat16 is a float's upper half
+            arrays[name] = upper if problem.dtype == "bf16" else values.astype(cp.float16)
         elif name != "y":
             arrays[name] = cp.full(outputs, 0.01, cp.float32)
     return arrays

@@ -1,6 +1,6 @@
 """What the device does for each layer, and the arrays it needs for that: all of it host work.
 
-In 8 bits a tensor holds ``round(127 * value / range)``. All factors are multiplied into weights,
+In 8 bits a tensor holds ``round(factor * value) + zero``. Factors and zeros become part of weights,
 biases and limits here, so that the device never looks at a range.
 """
 
@@ -14,25 +14,38 @@ from numpy.typing import NDArray
 
 from sut.cupy.convolution import Problem
 from sut.cupy.detector import Detections
-from sut.cupy.graph import Average, Convolution, Dense, Layer, Network
+from sut.cupy.graph import Average, Convolution, Dense, Layer, MaxPool, Network
+from sut.cupy.numbers import DTYPES
 
 Arrays = Mapping[str, NDArray[np.generic]]
-TOP = 127.0
+LOWEST, HIGHEST = -128.0, 127.0
+"""The numbers of 8 bits."""
 CHANNELS = 4
 """Channels that an image is stored with."""
 HALVES = 16
 """Half-precision numbers that a tensor core takes of a row at a time: four pixels of an image."""
-ALIGNED = {"fp32": 8, "fp16": 8, "int8": 16}
+ALIGNED = {"fp32": 8, "fp16": 8, "bf16": 8, "int8": 16}
 """Channels come in multiples of so many."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a tensor's values are stored: ``factor * value + zero``, rounded in 8 bits."""
+
+    factor: float = 1.0
+    zero: int = 0
+
+
+FLOATING = Stored()
 
 
 @dataclass(frozen=True)
 class Step:
     """A layer with its ``arrays`` as the device wants them.
 
-    ``kind``: stem, convolution, depthwise, max_pool, average, dense or detections. ``factor``: of
-    an average. ``low``, ``high``: limits in the numbers of the result, None where nothing is
-    clipped.
+    ``kind``: stem, convolution, depthwise, max_pool, average, dense or detections. ``low``,
+    ``high``: limits in the numbers of the result, None where nothing is clipped. ``source``: how
+    what it reads is stored.
     """
 
     kind: str
@@ -40,20 +53,20 @@ class Step:
     arrays: Arrays
     low: float | None = None
     high: float | None = None
-    factor: float = 1.0
+    source: Stored = FLOATING
 
 
 def number_of(network: Network, name: str) -> str:
     """The kind of numbers that a layer's result is stored in.
 
     fp32 for a head, int8 if the network is quantised there; a result without a range that only an
-    average reads stays in fp16. Raises RuntimeError for one that a layer in 8 bits needs.
+    average reads stays in 16 bits. Raises RuntimeError for one that a layer in 8 bits needs.
     """
     if network.is_head(name):
         return "fp32"
     if not network.ranges:
-        return "fp16"
-    if network.ranges.get(name):
+        return network.half
+    if name in network.ranges:
         return "int8"
     for layer in network.layers:
         reads = layer.source == name or getattr(layer, "residual", None) == name
@@ -62,7 +75,7 @@ def number_of(network: Network, name: str) -> str:
                 f"sut=cupy: the network is quantised, but tensor {name} is not, which layer "
                 f"{layer.name} needs. Quantise it again with precision=int8, or use precision=fp16."
             )
-    return "fp16"
+    return network.half
 
 
 def stored_channels(network: Network, name: str) -> int:
@@ -78,9 +91,35 @@ def steps_of(network: Network) -> tuple[Step, ...]:
     return tuple(_step(network, layer, layer is first) for layer in network.layers)
 
 
-def factor_of(network: Network, name: str) -> float:
-    """What a tensor's values are multiplied by to be stored; 1 in floating point."""
-    return TOP / network.ranges[name] if number_of(network, name) == "int8" else 1.0
+def stored_as(network: Network, name: str) -> Stored:
+    """How a tensor is stored.
+
+    In 8 bits its range takes all 256 numbers, except where a convolution of cuDNN reads it beyond
+    its edges: what is there is the number 0, which must then stand for the value 0.
+    """
+    if number_of(network, name) != "int8":
+        return FLOATING
+    low, high = network.ranges[name]
+    if _read_beyond_edges(network, name):
+        return Stored(HIGHEST / max(-low, high))
+    factor = (HIGHEST - LOWEST) / (high - low)
+    return Stored(factor, int(np.clip(np.rint(LOWEST - factor * low), LOWEST, HIGHEST)))
+
+
+def _read_beyond_edges(network: Network, name: str) -> bool:
+    """Whether a padded convolution of cuDNN reads it, or what a pool makes of it.
+
+    What a pool makes is stored as what it reads.
+    """
+    made = next(x for x in network.layers if x.name == name)
+    if isinstance(made, MaxPool):
+        return _read_beyond_edges(network, made.source)
+    names = {name} | {x.name for x in network.layers if isinstance(x, MaxPool) and x.source == name}
+    return any(
+        layer.source in names and layer.group == 1 and any(layer.pads)
+        for layer in network.layers
+        if isinstance(layer, Convolution)
+    )
 
 
 def _step(network: Network, layer: Layer, first: bool) -> Step:
@@ -92,7 +131,7 @@ def _step(network: Network, layer: Layer, first: bool) -> Step:
             arrays = {"anchors": layer.anchors, "categories": layer.categories}
             return Step("detections", layer, arrays)
         case Average():
-            return Step("average", layer, {}, factor=1 / factor_of(network, layer.source))
+            return Step("average", layer, {}, source=stored_as(network, layer.source))
         case Convolution():
             number = number_of(network, layer.name)
             channels, aligned = len(layer.weights), ALIGNED[number]
@@ -101,36 +140,37 @@ def _step(network: Network, layer: Layer, first: bool) -> Step:
                     f"sut=cupy: layer {layer.name} has {channels} channels; in {number} they must "
                     f"be a multiple of {aligned}."
                 )
-            factor = factor_of(network, layer.name)
-            low, high = _limits(layer, factor, number == "int8")
+            result = stored_as(network, layer.name)
+            low, high = _limits(layer, result, number == "int8")
             if first:
-                return Step("stem", layer, stem_arrays(layer, factor), low, high)
+                return Step("stem", layer, stem_arrays(layer, result), low, high)
+            source = stored_as(network, layer.source)
             if layer.group > 1:
-                share = factor / factor_of(network, layer.source)
-                return Step("depthwise", layer, _depthwise(layer, share, factor), low, high)
+                arrays = _depthwise(layer, source, result)
+                return Step("depthwise", layer, arrays, low, high, source)
             if not network.ranges:
                 more = stored_channels(network, layer.name) - channels
                 weights = np.pad(layer.weights, ((0, more), *3 * ((0, 0),)))
                 arrays = {
-                    "w": _channels_last(weights).astype(np.float16),
+                    "w": _channels_last(weights).astype(DTYPES[network.half]),
                     "bias": np.pad(layer.bias, (0, more)),
                 }
             else:
-                added = layer.residual
-                residual = factor / factor_of(network, added) if added else None
-                arrays = _quantised(layer, factor_of(network, layer.source), factor, residual)
-            return Step("convolution", layer, arrays, low, high)
+                added = stored_as(network, layer.residual) if layer.residual else None
+                arrays = _quantised(layer, source, result, added)
+            return Step("convolution", layer, arrays, low, high, source)
         case _:
             return Step("max_pool", layer, {})
 
 
 def _limits(
-    layer: Convolution, factor: float, quantised: bool
+    layer: Convolution, result: Stored, quantised: bool
 ) -> tuple[float | None, float | None]:
-    low = None if layer.low is None else layer.low * factor
-    high = None if layer.high is None else layer.high * factor
+    low = None if layer.low is None else layer.low * result.factor + result.zero
+    high = None if layer.high is None else layer.high * result.factor + result.zero
     if quantised:
-        return (-TOP if low is None else max(low, -TOP)), (TOP if high is None else min(high, TOP))
+        low = LOWEST if low is None else max(low, LOWEST)
+        high = HIGHEST if high is None else min(high, HIGHEST)
     return low, high
 
 
@@ -138,23 +178,29 @@ def _channels_last(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(weights.transpose(0, 2, 3, 1))
 
 
-def _quantised(layer: Convolution, source: float, result: float, residual: float | None) -> Arrays:
+def _quantised(
+    layer: Convolution, source: Stored, result: Stored, residual: Stored | None
+) -> Arrays:
     """8-bit weights, one scale for each output channel (which the accumulator is multiplied by)."""
-    largest = np.abs(layer.weights).max(axis=(1, 2, 3))
-    unit = np.where(largest > 0, largest, 1) / TOP
+    largest = np.abs(layer.weights).max(axis=(1, 2, 3)).astype(np.float64)
+    unit = np.where(largest > 0, largest, 1) / HIGHEST
     whole = np.rint(layer.weights / unit[:, None, None, None])
+    scale = unit * result.factor / source.factor
+    bias = layer.bias * result.factor + result.zero - scale * source.zero * whole.sum((1, 2, 3))
     arrays: dict[str, NDArray[np.generic]] = {
         "w": _channels_last(whole).astype(np.int8),
-        "scale": (unit * result / source).astype(np.float32),
-        "bias": (layer.bias * result).astype(np.float32),
+        "scale": scale.astype(np.float32),
     }
     if residual is not None:
-        arrays["residual_scale"] = np.full(len(unit), residual, np.float32)
+        share = result.factor / residual.factor
+        bias -= share * residual.zero
+        arrays["residual_scale"] = np.full(len(unit), share, np.float32)
+    arrays["bias"] = bias.astype(np.float32)
     return arrays
 
 
-def _depthwise(layer: Convolution, share: float, factor: float) -> Arrays:
-    filters = layer.weights[:, 0].transpose(1, 2, 0) * share
+def _depthwise(layer: Convolution, source: Stored, result: Stored) -> Arrays:
+    filters = layer.weights[:, 0].transpose(1, 2, 0) * (result.factor / source.factor)
     if layer.weights.shape[2] != 3 or layer.stride not in (1, 2):
         raise RuntimeError(
             f"sut=cupy: layer {layer.name} convolves each channel by itself with a kernel of "
@@ -162,8 +208,13 @@ def _depthwise(layer: Convolution, share: float, factor: float) -> Arrays:
         )
     return {
         "filters": np.ascontiguousarray(filters, np.float32),
-        "bias": (layer.bias * factor).astype(np.float32),
+        "bias": _shifted(layer, result) - source.zero * filters.sum((0, 1), np.float32),
     }
+
+
+def _shifted(layer: Convolution, result: Stored) -> NDArray[np.float32]:
+    """The bias in the numbers of the result."""
+    return (layer.bias * result.factor + result.zero).astype(np.float32)
 
 
 def _dense(layer: Dense) -> Arrays:
@@ -181,7 +232,7 @@ def stem_steps(kernel: int) -> int:
     return -(-kernel * CHANNELS // HALVES)
 
 
-def stem_arrays(layer: Convolution, factor: float) -> Arrays:
+def stem_arrays(layer: Convolution, result: Stored) -> Arrays:
     """Filters fp16 [outputs, kernel * steps * 16 + 8] of the first convolution.
 
     The kernel's thread q of four has the columns 2q and 2q + 1 of each eight: filters are put in
@@ -198,9 +249,9 @@ def stem_arrays(layer: Convolution, factor: float) -> Arrays:
     rows[:, :, :kernel, :inputs] = layer.weights.transpose(0, 2, 3, 1)
     j, q, e = np.ix_(range(outputs // 8), range(4), range(2))
     order = (q * (outputs // 4) + 2 * j + e).ravel()
-    flat = rows.reshape(outputs, -1)[order] * factor
+    flat = rows.reshape(outputs, -1)[order] * result.factor
     filters = np.pad(flat, ((0, 0), (0, 8))).astype(np.float16)
-    return {"filters": filters, "bias": (layer.bias * factor).astype(np.float32)}
+    return {"filters": filters, "bias": _shifted(layer, result)}
 
 
 def stored_image(network: Network) -> tuple[int, int]:

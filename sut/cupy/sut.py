@@ -29,8 +29,8 @@ for a batch that ends early.
 
 
 class CupySut:
-    """Run an image classifier's ONNX file on NVIDIA GPUs, in fp16, or int8 if it is quantised; an
-    SSD's in fp16.
+    """Run an image classifier's ONNX file on NVIDIA GPUs, in ``half`` (fp16 or bf16), or int8 if it
+    is quantised; an SSD's in ``half``.
 
     ``output``: the network's output that is the response, the arg max of its last layer, or the
     rows of a detector.
@@ -54,6 +54,7 @@ class CupySut:
         max_batch: int = 256,
         max_wait_us: float = 0.0,
         start_from_device: bool = True,
+        half: str = "fp16",
         plans: Path | None = None,
     ) -> None:
         self._cp, self._cudnn = modules(devices)
@@ -64,7 +65,7 @@ class CupySut:
         self.max_wait_us = max_wait_us
         self.start_from_device = start_from_device
         self._streams = streams
-        self._network = read(model, output)
+        self._network = read(model, output, half)
         self._book = PlanBook(plans)
         self._sizes = batch_sizes(max_batch)
         self._executors: list[Executor] = []

@@ -31,7 +31,7 @@ def test_gpus_calibrate_by_percentiles(configured):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (("sut=cupy", "precision=fp32"), "use precision=fp16 or precision=int8"),
+        (("sut=cupy", "precision=fp32"), "use precision=fp16 or precision=bf16 or precision=int8"),
         (("precision=fp16",), "sut=onnxruntime does not.*fp32 or precision=int8"),
         (("sut=tensorrt", "model=gnmt", "precision=fp16"), "no translation.*precision=fp32"),
         ((*ON_CUDA, "precision=int8"), "sut.provider=cuda does not.*fp32 or precision=fp16"),
