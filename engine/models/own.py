@@ -21,8 +21,10 @@ from engine.models.artefact import TensorSpec
 from engine.paths import must_be_file
 
 
-def load(path: Path, key: str, check: bool = True) -> ModelProto:
-    """The network in ``path``, its external data loaded; ``key`` is the config key to blame.
+def load(path: Path, key: str, check: bool = True, external: bool = True) -> ModelProto:
+    """The network in ``path``; ``key`` is the config key to blame.
+
+    ``external``: whether the tensors are loaded that lie in files beside it.
 
     Raises ConfigError if the file is missing, is no valid ONNX model, or names external data
     that is missing or lies outside the file's own folder.
@@ -37,7 +39,8 @@ def load(path: Path, key: str, check: bool = True) -> ModelProto:
                 )
         if check:
             onnx.checker.check_model(str(path))
-        load_external_data_for_model(model, str(path.parent))
+        if external:
+            load_external_data_for_model(model, str(path.parent))
     except (DecodeError, onnx.checker.ValidationError, OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "not an ONNX file"
         raise ConfigError(f"{key}={path} is not a valid ONNX network: {reason}") from error

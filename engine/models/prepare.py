@@ -96,8 +96,8 @@ def _weights(model: config.Model, network: Network) -> tuple[str, Callable[[], W
 
     if model.weights is not None:
         path = Path(model.weights).expanduser()
-        found = weights.from_file(network, path)
-        return f"{path.name} sha256:{weights.content_sha256(path)}", lambda: found
+        digest = weights.content_sha256(path)
+        return f"{path.name} sha256:{digest}", lambda: weights.from_file(network, path)
     fit = weights.read_fitted(network.name) if model.seed == weights.FITTED_SEED else None
     if fit is None:
         return "seeded", lambda: weights.seeded(network, model.seed)
@@ -120,10 +120,10 @@ def _own(model: config.Model, cache: Cache) -> Artefact:
         return _described(model, adapted, weights, "detections")
     output = own.select_output(loaded, model.output)
     if own.is_fixed_to_one(loaded):
-        file = _freed(loaded, key_of("batch", digest, output, _versions(), _source()), cache)
-    else:
-        file = Cached(path, digest)
-    return _described(model, file or Cached(path, digest), weights, output)
+        key = key_of("batch", digest, output, _versions(), _source())
+        if freed := _freed(loaded, key, cache):
+            return _described(model, freed, weights, output)
+    return _described(model, Cached(path, digest), weights, output, loaded)
 
 
 def _adapted(loaded: ModelProto, model: config.Model, key: str, cache: Cache) -> Cached:
@@ -147,10 +147,13 @@ def _freed(loaded: ModelProto, key: str, cache: Cache) -> Cached | None:
     return cache.file(key, ".onnx", lambda path: save(freed, str(path), format="protobuf"))
 
 
-def _described(model: config.Model, file: Cached, weights: str, output: str) -> Artefact:
+def _described(
+    model: config.Model, file: Cached, weights: str, output: str, loaded: ModelProto | None = None
+) -> Artefact:
+    """The network in ``file``, which is ``loaded`` if it has been read before."""
     from engine.models import counting, own
 
-    loaded = own.load(file.path, "model.path", check=False)
+    loaded = loaded or own.load(file.path, "model.path", check=False)
     output = own.select_output(loaded, output)
     return Artefact(
         name=model.name,

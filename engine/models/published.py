@@ -35,7 +35,9 @@ def as_it_is(model: config.Model) -> config.Model:
     ``model.outputs`` names; as it was, if it is anything else."""
     if model.weights is None or not model.weights.endswith(".onnx") or not wanted(model.outputs):
         return model
-    loaded = own.load(Path(model.weights).expanduser(), "model.weights", check=False)
+    loaded = own.load(
+        Path(model.weights).expanduser(), "model.weights", check=False, external=False
+    )
     if not wanted(model.outputs) <= {value.name for value in loaded.graph.output}:
         return model
     return dataclasses.replace(

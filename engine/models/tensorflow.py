@@ -48,6 +48,7 @@ _MESSAGES: dict[str, tuple[tuple[str, int, int | str, bool], ...]] = {
         ("shard", 3, _KIND.TYPE_INT32, False),
         ("offset", 4, _KIND.TYPE_INT64, False),
         ("size", 5, _KIND.TYPE_INT64, False),
+        ("crc32c", 6, _KIND.TYPE_FIXED32, False),
         ("slices", 7, _KIND.TYPE_BYTES, True),
     ),
 }

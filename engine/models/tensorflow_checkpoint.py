@@ -2,8 +2,8 @@
 ``NAME.data-00000-of-00001`` ... beside it. Runs nothing of them.
 
 The index is a table as LevelDB writes them (sorted entries in blocks, then an index of the blocks
-and a footer), uncompressed; its entries say where in which shard a tensor lies. Checksums are not
-checked: a tensor that is not finite, or does not fit its shape or its shard, is refused.
+and a footer), uncompressed; its entries say where in which shard a tensor lies. Blocks and tensors
+have CRC-32C sums, which are checked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,12 +23,15 @@ MAGIC = 0xDB4775248B80FB57
 FOOTER_BYTES, TRAILER_BYTES = 48, 5
 """The footer: places of two blocks, and ``MAGIC``. A block's trailer: its compression, its sum."""
 
+MASK = 0xA282EAD8
+"""What LevelDB adds to a sum, turned by 15 bits, since a file's own sum may cover it."""
+
 
 def read(path: Path) -> dict[str, NDArray[np.float32]]:
     """Tensors in single precision by name, as they lie in the shards, mapped into memory.
 
     Raises ValueError for a file that is no such index, tensors in slices, shards that are too
-    short, or big-endian; OSError for a shard that is missing.
+    short, damaged or big-endian; OSError for a shard that is missing.
     """
     entries = dict(_entries(path.read_bytes()))
     parts = [np.memmap(file, np.uint8, "r") for file in _shards(path, entries.pop(b"", b""))]
@@ -44,7 +48,10 @@ def read(path: Path) -> dict[str, NDArray[np.float32]]:
         shard, end = parts[entry.shard], entry.offset + entry.size
         if entry.size != 4 * prod(shape) or not 0 <= entry.offset <= end <= len(shard):
             raise ValueError(f"tensor {name} {shape} does not lie in its shard")
-        found[name] = shard[entry.offset : end].view("<f4").reshape(shape)
+        content = shard[entry.offset : end]
+        if masked_crc32c(content) != entry.crc32c:
+            raise ValueError(f"tensor {name} is damaged: its checksum is another one")
+        found[name] = content.view("<f4").reshape(shape)
     return found
 
 
@@ -75,6 +82,9 @@ def _block(file: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
     """Keys and values of one block; a key gives only what differs from the one before."""
     if offset + size + TRAILER_BYTES > len(file) or size < 4:
         raise ValueError("a block of it lies outside the file")
+    end = offset + size + 1
+    if masked_crc32c(file[offset:end]) != struct.unpack_from("<I", file, end)[0]:
+        raise ValueError("a block of it is damaged: its checksum is another one")
     if file[offset + size]:
         raise ValueError("it is compressed")
     block = file[offset : offset + size]
@@ -89,6 +99,12 @@ def _block(file: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
         key = key[:shared] + block[at : at + fresh]
         yield key, block[at + fresh : at + fresh + length]
         at += fresh + length
+
+
+def masked_crc32c(content: bytes | NDArray[np.uint8]) -> int:
+    """The CRC-32C of ``content`` as LevelDB and TensorFlow store it."""
+    crc = google_crc32c.value(content)
+    return ((crc >> 15 | crc << 17) + MASK) & 0xFFFFFFFF
 
 
 def _handle(content: bytes, at: int) -> tuple[int, int, int]:

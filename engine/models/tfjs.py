@@ -21,7 +21,7 @@ def read(path: Path) -> dict[str, NDArray[np.generic]]:
     """
     found = {}
     for group in json.loads(path.read_bytes())["weightsManifest"]:
-        content = b"".join(_shard(path.parent, name) for name in group["paths"])
+        content = b"".join(_shard(path, name).read_bytes() for name in group["paths"])
         at = 0
         for entry in group["weights"]:
             name, shape = entry["name"], entry["shape"]
@@ -37,12 +37,12 @@ def read(path: Path) -> dict[str, NDArray[np.generic]]:
 
 
 def shards(path: Path) -> list[Path]:
-    """The files beside a ``model.json`` that hold its tensors."""
+    """The files beside a ``model.json`` that hold its tensors; errors as in ``read``."""
     groups = json.loads(path.read_bytes())["weightsManifest"]
-    return [path.parent / name for group in groups for name in group["paths"]]
+    return [_shard(path, name) for group in groups for name in group["paths"]]
 
 
-def _shard(folder: Path, name: str) -> bytes:
+def _shard(path: Path, name: str) -> Path:
     if name != Path(name).name:
         raise ValueError(f"the shard {name!r} lies outside its folder")
-    return (folder / name).read_bytes()
+    return path.with_name(name)

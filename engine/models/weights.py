@@ -120,16 +120,9 @@ def from_file(network: Network, path: Path) -> dict[str, NDArray[np.float32]]:
     Raises ConfigError for a file that is missing or unreadable and for the first tensor that is
     missing, surplus, of another shape, or not finite.
     """
-    must_be_file("model.weights", path)
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise ConfigError(
-            f"model.weights={path}: it must be a .npz, .safetensors, .pt, .pth, .onnx, .tflite or "
-            ".pb file, a TensorFlow checkpoint's .index, or a TensorFlow.js model's model.json."
-        )
     found = {
         name: value
-        for name, value in reader(path).items()
+        for name, value in _reader(path)(path).items()
         if not name.endswith(".num_batches_tracked") and name not in network.constants
     }
     for name, shape in network.shapes.items():
@@ -140,6 +133,17 @@ def from_file(network: Network, path: Path) -> dict[str, NDArray[np.float32]]:
             f"({len(surplus)} such in all). Remove it or name it as the network does."
         )
     return {name: np.ascontiguousarray(found[name], np.float32) for name in network.shapes}
+
+
+def _reader(path: Path) -> Callable[[Path], dict[str, NDArray[np.generic]]]:
+    must_be_file("model.weights", path)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ConfigError(
+            f"model.weights={path}: it must be a .npz, .safetensors, .pt, .pth, .onnx, .tflite or "
+            ".pb file, a TensorFlow checkpoint's .index, or a TensorFlow.js model's model.json."
+        )
+    return reader
 
 
 def _check(
@@ -268,13 +272,18 @@ READERS: dict[str, Callable[[Path], dict[str, NDArray[np.generic]]]] = {
 
 
 def content_sha256(path: Path) -> str:
-    """Hex sha256 of a weights file that could be read, followed by the files that it names."""
+    """Hex sha256 of a weights file, followed by the files that it names.
+
+    Raises ConfigError for a file that is missing, of no known format, or names no readable files.
+    """
     from engine.models import tensorflow_checkpoint, tfjs
 
+    _reader(path)
     naming = {".json": tfjs.shards, ".index": tensorflow_checkpoint.shards}
     if (shards := naming.get(path.suffix.lower())) is None:
         return sha256_of(path)
-    return key_of(*(sha256_of(file) for file in (path, *shards(path))))
+    with _read_as(path, "an index of weights"):
+        return key_of(*(sha256_of(file) for file in (path, *shards(path))))
 
 
 def _seeded(network: Network, name: str, seed: int) -> NDArray[np.float32]:

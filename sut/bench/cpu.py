@@ -17,14 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine import systems
 from engine.suts import PROCESSORS as SYSTEMS
-from loadgen import Ending, LoadedSet, Queries, Scenario, Settings, run
+from loadgen import Ending, LoadedSet, Scenario, Settings, run
 from sut.network import NetworkSut
 from sut.onnxruntime import OnnxRuntimeSut
 from sut.openvino import OpenVinoSut
@@ -226,33 +226,22 @@ def through_loadgen(sut: NetworkSut, samples: LoadedSet, count: int, seed: int) 
         min_query_count=count,
         sample_index_seed=seed,
     )
-    clocked = Clocked(sut)
-    log = run(settings, Loaded(samples), clocked)
+    log = run(settings, Loaded(samples), sut, meter=ProcessorTime())
     if log.ending is not Ending.COMPLETE:
         raise RuntimeError(f"{sut.name} failed: {log.error}")
-    return Cost(float(log.completed_ns.max()) / 1e9, clocked.cpu_s)
+    return Cost(float(log.completed_ns.max()) / 1e9, cast(float, log.metered))
 
 
-class Clocked:
-    """A system and the processor time of this process while it serves."""
+class ProcessorTime:
+    """Meters the processor time of this process, in seconds, while the queries are answered."""
 
-    def __init__(self, sut: NetworkSut) -> None:
-        self.name, self.workers = sut.name, sut.workers
-        self.load, self.unload = sut.load, sut.unload
-        self._serve = sut.serve
-        self._began: list[float] = []
-        self._ended: list[float] = []
+    def start(self) -> None:
+        """Right before the clock starts: what a run prepares is not part of it."""
+        self._began_s = time.process_time()
 
-    @property
-    def cpu_s(self) -> float:
-        """From the first worker's start to the last one's end."""
-        return max(self._ended) - min(self._began)
-
-    def serve(self, queries: Queries, worker: int) -> None:
-        """As the system does."""
-        self._began.append(time.process_time())
-        self._serve(queries, worker)
-        self._ended.append(time.process_time())
+    def stop(self) -> float:
+        """What was spent since then."""
+        return time.process_time() - self._began_s
 
 
 class Loaded:

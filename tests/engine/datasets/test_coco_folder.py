@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ from PIL import Image
 
 from engine import config
 from engine.cache import Cache
-from engine.datasets import coco, open_library
+from engine.datasets import coco, open_library, scenes
 from engine.errors import ConfigError
 
+SAMPLE = Path(__file__).parents[2] / "data" / "coco"
 P = config.Preprocessing(size=16, resize=16)
 
 
@@ -63,6 +65,21 @@ def test_images_and_boxes_come_in_the_files_order(folder, tmp_path):
     assert "segmentation" not in boxes[0]
     images, numbers = library.load(np.array([1])).inputs
     assert images.shape == (1, 3, 16, 16) and numbers.tolist() == [1]
+
+
+def test_the_sample_in_cocos_form_is_read_as_it_is(tmp_path):
+    preprocessing = config.Preprocessing(size=128, resize=128, layout="nhwc", scale=1.0)
+    dataset = config.Dataset("coco", "coco", path=str(SAMPLE))
+    library = open_library(dataset, "object_detection", preprocessing, Cache(tmp_path))
+    drawn = scenes.coco("test", 3, 128)
+    for found, true in zip(library.truth["annotations"], drawn["annotations"], strict=True):
+        assert {key: found[key] for key in ("bbox", "area", "category_id")} == {
+            key: true[key] for key in ("bbox", "area", "category_id")
+        }
+    for number, image in enumerate(library.load(np.arange(3)).inputs[0]):
+        apart = image - scenes.scene("test", number, 128).astype(int)
+        # JPEG blurs the noise on the colours, and leaves what several pixels have in common.
+        assert np.abs(apart.reshape(16, 8, 16, 8, 3).mean(axis=(1, 3))).mean() < 3
 
 
 def test_both_sides_are_resized_and_nothing_is_cut_off(tmp_path):

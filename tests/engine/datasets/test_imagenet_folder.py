@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from engine import config
 from engine.cache import Cache
-from engine.datasets import imagenet, open_library, photographs
+from engine.datasets import imagenet, open_library, photographs, synthetic
 from engine.errors import ConfigError
 
+SAMPLE = Path(__file__).parents[2] / "data" / "imagenet"
 P = config.Preprocessing(size=16, resize=20, mean=[1.0, 2.0, 3.0])
 
 
@@ -38,6 +41,23 @@ def test_reads_maps_crops_and_normalises(folder, tmp_path):
     pixels = np.asarray(Image.open(folder / "a" / "2 x.png"))[2:18, 10:26]
     expected = (pixels - np.array(P.mean)).transpose(2, 0, 1)
     np.testing.assert_allclose(library.load(np.array([2])).inputs[0][0], expected, rtol=1e-6)
+
+
+def test_the_sample_in_imagenets_form_is_read_as_it_is(tmp_path):
+    preprocessing = config.Preprocessing(size=80, resize=80, layout="nhwc", scale=1.0)
+    dataset = config.Dataset(
+        "imagenet",
+        "imagenet",
+        path=str(SAMPLE),
+        calibration_list=str(SAMPLE / "cal_image_list.txt"),
+    )
+    library = open_library(dataset, "image_classification", preprocessing, Cache(tmp_path))
+    assert library.truth.tolist() == synthetic.labels("test", 3).tolist()
+    images = [*library.load(np.arange(3)).inputs[0], *library.calibration(1)[0]]
+    for number, image in enumerate(images):
+        apart = image - synthetic.image("test", number, 96)[8:-8, 8:-8].astype(int)
+        # JPEG blurs the noise on the colours, and leaves what several pixels have in common.
+        assert np.abs(apart.reshape(10, 8, 10, 8, 3).mean(axis=(1, 3))).mean() < 3
 
 
 def test_shorter_side_is_resized_with_the_aspect_kept(tmp_path):

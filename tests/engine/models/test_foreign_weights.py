@@ -285,3 +285,6 @@ def test_a_manifest_that_does_not_fit_is_refused(tmp_path, change, message):
     path.write_text(json.dumps(manifest))
     with pytest.raises(ConfigError, match=message):
         weights.from_file(network_of("resnet50_v1_0", 0.125), path)
+    if message in ("outside its folder", "weightsManifest", r"gone\.bin"):
+        with pytest.raises(ConfigError, match=message):  # nor is it read for its hash
+            weights.content_sha256(path)

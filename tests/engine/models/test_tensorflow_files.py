@@ -3,6 +3,7 @@
 import re
 import struct
 
+import google_crc32c
 import numpy as np
 import onnxruntime
 import pytest
@@ -119,6 +120,18 @@ def test_damaged_graphs_are_refused(tmp_path):
             weights.from_file(network, file)
 
 
+def masked(content):
+    """The sum of ``content`` as LevelDB's files have it, in bytes."""
+    crc = google_crc32c.value(content)
+    turned = (crc >> 15) | (crc & 0x7FFF) << 17
+    return struct.pack("<I", (turned + 0xA282EAD8) % 2**32)
+
+
+def closed(block):
+    """A block with its trailer: not compressed, and the sum of what is before."""
+    return block + b"\0" + masked(block + b"\0")
+
+
 def block(entries):
     """Sorted keys with their values, each key as what differs from the one before."""
     content, last = b"", b""
@@ -138,6 +151,7 @@ def checkpoint(folder, tensors, blocks=2, dtype=FLOAT, extra=b"", header=None):
     for name, array in sorted(tensors.items()):
         shape = b"".join(field(2, field(1, int(side))) for side in array.shape)
         place = field(4, len(data)) + field(5, array.nbytes)
+        place += varint(8 * 6 + 5) + masked(array.tobytes())
         entries.append((name.encode(), field(1, dtype) + field(2, shape) + place + extra))
         data += array.tobytes()
     table, handles = b"", []
@@ -146,11 +160,11 @@ def checkpoint(folder, tensors, blocks=2, dtype=FLOAT, extra=b"", header=None):
         part = block(entries[first : first + size])
         last = entries[min(first + size, len(entries)) - 1][0] + b"~"
         handles.append((last, len(table), len(part)))
-        table += part + bytes(5)
+        table += closed(part)
     places = [(key, varint(offset) + varint(length)) for key, offset, length in handles]
     index, empty = block(places), block([])
     at = len(table)
-    table += index + bytes(5) + empty + bytes(5)
+    table += closed(index) + closed(empty)
     after = at + len(index) + 5
     footer = varint(after) + varint(len(empty)) + varint(at) + varint(len(index))
     table += footer.ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57)
@@ -268,8 +282,13 @@ def test_damaged_and_foreign_checkpoints_are_refused(small, tmp_path, damaged):
     for content in damaged(whole, 5, 200):
         path.write_bytes(content)
         refused(None)  # unreadable, or without the network's tensors
+    path.write_bytes(whole[:20] + bytes([whole[20] ^ 1]) + whole[21:])
+    refused("a block of it is damaged")
     path.write_bytes(whole)
-    shard.write_bytes(shard.read_bytes()[::-1])
+    content = shard.read_bytes()
+    for at in range(len(content)):
+        shard.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        refused(f"tensor {'a' if at < 24 else 'b'} is damaged")
     assert weights.content_sha256(path) != known  # or the cache would give the older network
     shard.write_bytes(bytes(20))
     refused("does not lie in its shard")
