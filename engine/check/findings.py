@@ -15,7 +15,8 @@ ADVICE = {
     "rules": "Repeat the run under the rules of the round",
     "description": "Complete the document",
     "accuracy": "Repeat the accuracy run, and put its log and accuracy.txt there together",
-    "scenario": "Measure them too, or submit to the open division",
+    "scenario": "Measure what is asked for, or submit to the open division",
+    "unasked": "Take them out, or submit to the open division",
     "audit": "Make the audit again with the same system and settings",
     "edited": "Put the file there that was listed, or repeat the run",
 }

@@ -80,16 +80,8 @@ def parts(record: Json, page: Page, pictures: Iterable[str] = ()) -> Iterator[st
 
 def limits(record: Json) -> Iterator[str]:
     """What decides the result: what was missed, or else what it is nearest to."""
-    performance = record["performance"] or {}
-    rows = performance.get("constraints", [])
-    missed = [row for row in rows if not row["passed"]]
-    for row in missed:
-        hint = f": {row['hint']}" if row["hint"] else ""
-        yield f"{row['name']} was missed: {row['required']}, measured {row['measured']}{hint}."
-    if (accuracy := record["accuracy"]) and not accuracy["target"]["passed"]:
-        yield f"The quality was missed: {_asked(accuracy)}, measured {quality_text(accuracy)}."
-    for audit in missed_audits(record):
-        yield f"The audit {audit['audit']} says {audit['outcome']}: {audit['sentence']}"
+    yield from shortfalls(record)
+    rows = (record["performance"] or {}).get("constraints", [])
     ends = ("_latency", "_ttft", "_tpot")
     tails = [
         row
@@ -97,11 +89,25 @@ def limits(record: Json) -> Iterator[str]:
         if (row["name"].endswith(ends) and not row["name"].startswith("early"))
         or "skipped" in row["name"]
     ]
-    for row in tails if not missed else ():
+    for row in tails if all(row["passed"] for row in rows) else ():
         yield (
             f"It is limited by {row['name'].replace('_', ' ')}: {row['measured']} where "
             f"{row['required']} is required."
         )
+
+
+def shortfalls(record: Json) -> Iterator[str]:
+    """Each thing that keeps the result from counting, with its figures and what to do."""
+    for row in (record["performance"] or {}).get("constraints", []):
+        if not row["passed"]:
+            hint = f": {row['hint']}" if row["hint"] else ""
+            yield f"{row['name']} was missed: {row['required']}, measured {row['measured']}{hint}."
+    if (accuracy := record["accuracy"]) and not accuracy["target"]["passed"]:
+        yield f"The quality was missed: {_asked(accuracy)}, measured {quality_text(accuracy)}."
+    for audit in missed_audits(record):
+        said = f"{audit['outcome']}, which is no pass"
+        said = "FAIL" if audit["outcome"] == "FAIL" else said
+        yield f"The audit {audit['audit']} says {said}: {audit['sentence']}"
 
 
 def constraints(rows: list[Json], page: Page) -> str:

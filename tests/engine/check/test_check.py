@@ -40,10 +40,15 @@ def edit(file, **values):
     file.write_text("".join(lines))
 
 
-@pytest.mark.parametrize("division", ["open", "closed"])
-def test_a_good_tree_has_no_findings(good_trees, division):
-    checked = check_tree(good_trees[division])
-    assert checked.results == {"open": 2, "closed": 3}[division]
+def edit_description(division, **values):
+    file = division / "Us/systems/box.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+@pytest.mark.parametrize(("name", "results"), [("open", 2), ("closed", 3), ("v5_0", 2)])
+def test_a_good_tree_has_no_findings(good_trees, name, results):
+    checked = check_tree(good_trees[name])
+    assert checked.results == results
     assert list(sentences(checked.findings)) == []
 
 
@@ -268,25 +273,40 @@ def test_a_closed_system_needs_all_its_scenarios(tree):
     shutil.rmtree(division / "Us/results/box/resnet50/MultiStream")
     assert said(root) == [
         "closed/Us/results/box/resnet50: a closed system (edge) also needs multi_stream. "
-        "Measure them too, or submit to the open division."
+        "Measure what is asked for, or submit to the open division."
     ]
 
 
-def test_the_layout_of_earlier_rounds_is_read(tree):
-    root, division = tree("closed")
+def test_what_a_round_does_not_take_of_a_closed_system_is_found(tree):
+    root, division = tree("v5_0")
     without_sums(division)
-    for name in ("measurements", "compliance"):
-        shutil.copytree(division / "Us/results", division / "Us" / name)
-    (division / "Us/src").rename(division / "Us/code")
-    for result in (division / "Us/results/box/resnet50").iterdir():
-        measured = division / "Us/measurements/box/resnet50" / result.name
-        (measured / "measurements.json").rename(measured / f"box_{result.name}.json")
-        for name in ("measurements.json", "user.conf", "README.md"):
-            (result / name).unlink()
-        for name in ("TEST01", "TEST04"):
-            shutil.rmtree(result / name)
-    assert said(root) == []
-    shutil.rmtree(division / "Us/compliance/box/resnet50/Offline/TEST04")
+    edit_description(division, system_type="edge")
+    lacking, unasked = said(root)
+    assert "a closed system (edge) also needs multi_stream, single_stream" in lacking
+    assert "a closed system (edge) may not have server. Take them out" in unasked
+    again = "\n".join(said(root, "v6_1"))
+    assert "seeds are not the round's" in again
+    edit_description(division, system_type="datacenter")
+    again = "\n".join(said(root, "v6_1"))
+    assert "v6_1 takes no closed results of it from systems of type datacenter" in again
+
+
+def test_a_submission_is_of_one_round(tree, good_trees):
+    root, division = tree("closed")
+    shutil.copytree(good_trees["v5_0"] / "closed/Us/results/box", division / "Us/results/other")
+    found = "\n".join(said(root))
+    assert "closed/Us: has results of several rounds: v5_0, v6_1. Repeat the run" in found
+
+
+def test_earlier_rounds_have_measurements_and_audits_in_folders_of_their_own(tree):
+    root, division = tree("v5_0")
+    us = root / "closed/Us"
+    assert (us / "code/README.md").is_file()
+    assert (us / "measurements/box/resnet50/Server/box_Server.json").is_file()
+    assert not (us / "results/box/resnet50/Offline/TEST04").exists()
+    (us / "compliance/box/resnet50/Offline/more.txt").write_text("more")
+    assert "Offline/more.txt: was added" in "\n".join(said(root))
+    shutil.rmtree(us / "compliance/box/resnet50/Offline/TEST04")
     assert "compliance/box/resnet50/Offline/TEST04: is missing" in "\n".join(said(root))
 
 
