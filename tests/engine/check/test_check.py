@@ -299,7 +299,7 @@ def test_a_submission_is_of_one_round(tree, good_trees):
 
 
 def test_earlier_rounds_have_measurements_and_audits_in_folders_of_their_own(tree):
-    root, division = tree("v5_0")
+    root, _ = tree("v5_0")
     us = root / "closed/Us"
     assert (us / "code/README.md").is_file()
     assert (us / "measurements/box/resnet50/Server/box_Server.json").is_file()
