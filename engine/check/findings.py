@@ -9,6 +9,7 @@ from engine.published.entry import Finding
 ADVICE = {
     "file": "Put the file there as the run wrote it",
     "link": "Put the file itself in its place; nothing else was read",
+    "size": "Name the tree of one submission; nothing else was read",
     "error": "Find the cause, then repeat the run",
     "invalid": "Repeat the run until it is VALID, at a lower load or for longer",
     "disagreement": "Logs must be as the run wrote them: put them there again or repeat the run",
