@@ -177,11 +177,13 @@ def _audited(
 
 def _submit(config: Config, record: Record, speed: Speed, reporter: Reporter) -> int:
     """Add the finished benchmark to the tree; 0, or an exit code where that cannot be done."""
+    from engine.report.content import shortfalls
     from engine.submission.write import add
 
     closed = config.submission.division == "closed"
     if not speed.valid or (closed and record.data["verdict"] != "VALID"):
-        reporter.say("the result is INVALID: it was not added to the submission")
+        why = "".join(f"\n  {text}" for text in shortfalls(record.data))
+        reporter.say(f"not added to the submission, for the result is INVALID:{why}")
         return VALID
     try:
         reporter.say(f"added to the submission: {add(config, record)}")

@@ -40,8 +40,9 @@ def answers(rig: Rig) -> tuple[Finding, RunLog]:
         accuracy_log_seed=rig.seed(6) % 2**32,
     )
     performance = _answered(rig, rig.run(settings, "audit: answers while timed"))
+    longer = "scenario.min_duration_s" if rig.is_submitted else "audit.seconds"
     task = rig.parts.config.model.task
-    return same_answers(performance, accuracy, task), performance
+    return same_answers(performance, accuracy, task, longer), performance
 
 
 def _answered(rig: Rig, log: RunLog) -> RunLog:
@@ -50,8 +51,12 @@ def _answered(rig: Rig, log: RunLog) -> RunLog:
     return replace(log, responses=answers)
 
 
-def same_answers(performance: RunLog, accuracy: RunLog, task: str) -> Finding:
+def same_answers(
+    performance: RunLog, accuracy: RunLog, task: str, longer: str = "audit.seconds"
+) -> Finding:
     """Compare the kept responses of a performance run with those of an accuracy run.
+
+    ``longer``: the key that makes the performance run longer, for what is said of too few answers.
 
     Fails when, with 99 % confidence, more than ``ALLOWED_SHARE`` of the answers differ; passes
     when with 99 % confidence no more do (Clopper-Pearson).
@@ -77,7 +82,10 @@ def same_answers(performance: RunLog, accuracy: RunLog, task: str) -> Finding:
         return Finding(AUDIT, Outcome.FAIL, f"{told}.", figures)
     if interval.high <= ALLOWED_SHARE:
         return Finding(AUDIT, Outcome.PASS, f"{told}.", figures)
-    told += ": too few to tell, set audit.seconds higher."
+    if len(kept) < WANTED / 2:
+        told += f"; too few to tell: set {longer} higher."
+    else:
+        told += "; too close to the limit to tell: set sut.max_batch=1, or a finer precision."
     return Finding(AUDIT, Outcome.UNDECIDED, told, figures)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from engine.audit.altered import Altered
 from engine.audit.finding import Finding, Outcome
-from engine.audit.ratio import compare
+from engine.audit.ratio import TOO_NOISY, compare
 from engine.audit.rig import Rig
 from loadgen import Issue, RunLog
 
@@ -53,7 +53,7 @@ def caching(rig: Rig) -> tuple[Finding, RunLog]:
         f"{what} {gain} times as fast as samples never seen before; at most {ALLOWED:g} is allowed"
     )
     if outcome is Outcome.UNDECIDED:
-        sentence += ": too noisy to tell, set audit.seconds or audit.max_pairs higher"
+        sentence += f"; {TOO_NOISY}"
     if rig.is_submitted:
         full = replace(rig.full_settings(), issue=Issue.SAME, same_index=PLACE)
         kept.append(rig.run(full, "audit: one sample, a whole run"))

@@ -8,7 +8,7 @@ from scipy.stats import fisher_exact
 from engine.audit.altered import Altered
 from engine.audit.answers import alike
 from engine.audit.finding import Finding, Outcome
-from engine.audit.ratio import compare
+from engine.audit.ratio import TOO_NOISY, compare
 from engine.audit.rig import First, Rig
 from engine.config import Precision
 from engine.plan import full_settings
@@ -43,7 +43,7 @@ def own_data(rig: Rig) -> tuple[Finding, RunLog]:
     loss = compare(usual, unseen, ALLOWED, asked.pairs, asked.max_pairs)
     speed, figures = loss.within(ALLOWED), dict[str, float | int | str](loss.figures)
     said = f"On data never seen a run costs {loss} times what it costs on the data set (at most "
-    said += f"{ALLOWED:g})"
+    said += f"{ALLOWED:g}{f'; {TOO_NOISY}' if speed is Outcome.UNDECIDED else ''})"
     if rig.parts.artefact is None or rig.parts.config.model.task != "image_classification":
         return Finding(AUDIT, speed, f"{said}; answers were not compared.", figures), kept[-1]
     known, known_count = _agreeing(rig, rig.library)

@@ -14,6 +14,7 @@ from loadgen import RunLog, Scenario, judge
 
 CONFIDENCE = 0.98
 """Of the two-sided interval: 99 % on the side that decides."""
+TOO_NOISY = "too noisy to tell: set audit.seconds or audit.max_pairs higher"
 
 
 @dataclass(frozen=True)

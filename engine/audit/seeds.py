@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.audit.finding import Finding, Outcome
-from engine.audit.ratio import compare
+from engine.audit.ratio import TOO_NOISY, compare
 from engine.audit.rig import Rig
 from engine.plan import full_settings
 from loadgen import RunLog, Scenario, Settings, judge
@@ -41,7 +41,7 @@ def seeds(rig: Rig) -> tuple[Finding, RunLog]:
         f"{ALLOWED:g} is allowed"
     )
     if outcome is Outcome.UNDECIDED:
-        sentence += ": too noisy to tell, set audit.seconds or audit.max_pairs higher"
+        sentence += f"; {TOO_NOISY}"
     return Finding(AUDIT, outcome, f"{sentence}.", loss.figures), kept[-1]
 
 
@@ -75,5 +75,8 @@ def _at_rate(rig: Rig) -> tuple[Finding, RunLog]:
     if control.valid:
         sentence = f"{said}, but the run with the rules' seeds was."
         return Finding(AUDIT, Outcome.FAIL, sentence, figures), log
-    sentence = f"{said}, nor was the run with the rules' seeds: the system has become slower."
+    sentence = (
+        f"{said}, nor was the run with the rules' seeds: the system has become slower. Repeat it "
+        "where nothing else uses the machine, or set audit.pairs higher."
+    )
     return Finding(AUDIT, Outcome.UNDECIDED, sentence, figures), log

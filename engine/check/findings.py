@@ -9,13 +9,15 @@ from engine.published.entry import Finding
 ADVICE = {
     "file": "Put the file there as the run wrote it",
     "link": "Put the file itself in its place; nothing else was read",
+    "size": "Name the tree of one submission; nothing else was read",
     "error": "Find the cause, then repeat the run",
     "invalid": "Repeat the run until it is VALID, at a lower load or for longer",
     "disagreement": "Logs must be as the run wrote them: put them there again or repeat the run",
     "rules": "Repeat the run under the rules of the round",
     "description": "Complete the document",
     "accuracy": "Repeat the accuracy run, and put its log and accuracy.txt there together",
-    "scenario": "Measure them too, or submit to the open division",
+    "scenario": "Measure what is asked for, or submit to the open division",
+    "unasked": "Take them out, or submit to the open division",
     "audit": "Make the audit again with the same system and settings",
     "edited": "Put the file there that was listed, or repeat the run",
 }

@@ -65,7 +65,8 @@ def _sums(place: Place) -> Said:
             yield file, "edited", f"is missing, but {SUMS} lists it"
         elif sha256_of(file) != known:
             yield file, "edited", f"is not the file that {SUMS} lists"
-    for file in sorted(place.result.rglob("*")):
+    there = (file for folder in place.parts[:-1] for file in sorted(folder.rglob("*")))
+    for file in there:
         if file.is_file() and file not in listed:
             yield file, "edited", f"was added: {SUMS} does not list it"
 

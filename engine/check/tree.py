@@ -11,12 +11,12 @@ from engine.check.audits import audit_findings
 from engine.check.own import own_findings
 from engine.check.papers import paper_findings
 from engine.check.runs import run_findings
-from engine.check.scenarios import missing_scenarios
+from engine.check.scenarios import missing_scenarios, several_rounds
 from engine.check.walk import unsafe
 from engine.published.entry import Entry, Finding
 from engine.published.logs import Facts
 from engine.published.tree import DIVISIONS, read_repository
-from engine.submission.layout import Place
+from engine.submission.layout import found_place
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,13 @@ def check_tree(root: Path, edition: str = "") -> Checked:
         except Exception as error:  # of files that nobody thought of: the others are checked
             what = f"could not be checked: {type(error).__name__}: {error}"
             findings.append(Finding(entry.path, "file", what))
-    findings += missing_scenarios(reading.entries)
+    findings += [*missing_scenarios(reading.entries), *several_rounds(reading.entries)]
     return Checked(len(reading.entries), tuple(findings))
 
 
 def _of_result(root: Path, entry: Entry, runs: list[Facts]) -> Iterator[Finding]:
     result = root / entry.path
-    model, system = result.parent, result.parent.parent
-    place = Place(system.parent.parent, system.name, model.name, result.name)
+    place = found_place(result)
     if not entry.round:
         yield Finding(entry.path, "rules", "its seeds are those of no round that is known")
     for facts in runs:

@@ -21,7 +21,7 @@ def unsafe(root: Path) -> Iterator[Finding]:
         folder, depth = waiting.pop()
         where = str(folder.relative_to(root))
         if depth > DEEPEST:
-            yield Finding(where, "link", f"lies more than {DEEPEST} folders deep")
+            yield Finding(where, "size", f"lies more than {DEEPEST} folders deep")
             return
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -30,7 +30,7 @@ def unsafe(root: Path) -> Iterator[Finding]:
             continue
         seen += len(entries)
         if seen > MOST_FILES:
-            yield Finding(where, "link", f"is beyond the first {MOST_FILES:,} files of the tree")
+            yield Finding(where, "size", f"is beyond the first {MOST_FILES:,} files of the tree")
             return
         for entry in entries:
             path = Path(entry.path)

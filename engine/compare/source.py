@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
 import warnings
@@ -61,6 +62,7 @@ def _of_run(run_id: str, uri: str | None) -> Side:
 
 
 def _downloaded(run_id: str, uri: str, folder: str) -> dict[str, Path]:
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"  # of a file of kilobytes
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mlflow

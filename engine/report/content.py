@@ -17,6 +17,9 @@ from multirun.summary import missed_audits
 
 Json = dict[str, Any]
 
+# A server that answers less than this share of what comes is overloaded.
+KEEPS_UP = 0.95
+
 
 class Page(Protocol):
     """A way of writing: ``engine.report.page`` is HTML, ``engine.report.markdown`` Markdown."""
@@ -41,8 +44,10 @@ def remarks(record: Json, page: Page) -> Iterator[str]:
     """What is to be known of the result: its message, what limits it, and its deviations."""
     if record["message"]:
         yield page.paragraph(record["message"], "note")
-    for text in limits(record):
-        yield page.paragraph(text)
+    for text in shortfalls(record):
+        yield page.paragraph(text, "missed")
+    for text in _held_by(record):
+        yield page.paragraph(text, "limit")
     if record["deviations"]:
         text = "Not a rule-conformant result: " + "; ".join(record["deviations"]) + "."
         yield page.paragraph(text, "note")
@@ -80,16 +85,25 @@ def parts(record: Json, page: Page, pictures: Iterable[str] = ()) -> Iterator[st
 
 def limits(record: Json) -> Iterator[str]:
     """What decides the result: what was missed, or else what it is nearest to."""
+    yield from shortfalls(record)
+    yield from _held_by(record)
+
+
+def _held_by(record: Json) -> Iterator[str]:
+    """What the load or the speed of a measured run was limited by, in its own figures."""
     performance = record["performance"] or {}
-    rows = performance.get("constraints", [])
-    missed = [row for row in rows if not row["passed"]]
-    for row in missed:
-        hint = f": {row['hint']}" if row["hint"] else ""
-        yield f"{row['name']} was missed: {row['required']}, measured {row['measured']}{hint}."
-    if (accuracy := record["accuracy"]) and not accuracy["target"]["passed"]:
-        yield f"The quality was missed: {_asked(accuracy)}, measured {quality_text(accuracy)}."
-    for audit in missed_audits(record):
-        yield f"The audit {audit['audit']} says {audit['outcome']}: {audit['sentence']}"
+    if not (statistics := performance.get("statistics")):
+        return
+    rows, settings = performance["constraints"], performance["settings"]
+    if any(not row["passed"] for row in rows):
+        asked = (settings["target_qps"] or 0) * settings["samples_per_query"]
+        answered = statistics["completed_samples_per_s"]
+        if settings["scenario"] == "server" and answered and answered < KEEPS_UP * asked:
+            yield (
+                f"{asked:,.5g} samples/s came and {answered:,.5g} were answered: the system cannot "
+                "keep up, and the queue grew for as long as they came."
+            )
+        return
     ends = ("_latency", "_ttft", "_tpot")
     tails = [
         row
@@ -97,22 +111,49 @@ def limits(record: Json) -> Iterator[str]:
         if (row["name"].endswith(ends) and not row["name"].startswith("early"))
         or "skipped" in row["name"]
     ]
-    for row in tails if not missed else ():
+    high = (record["search"] or {}).get("high_qps")
+    failed = f" At {_rate(high)} it was missed." if high else ""
+    for row in tails:
         yield (
             f"It is limited by {row['name'].replace('_', ' ')}: {row['measured']} where "
-            f"{row['required']} is required."
+            f"{row['required']} is required.{failed}"
         )
+    if not tails:
+        sizes = statistics["batch_size_mean"], statistics["batch_size_max"]
+        batches = f", in batches of {sizes[0]:.2f} samples (at most {sizes[1]})"
+        of = batches if settings["scenario"] == "offline" and sizes[0] else ""
+        yield f"No bound limits it: the figure is the system's own speed{of}."
+
+
+def shortfalls(record: Json) -> Iterator[str]:
+    """Each thing that keeps the result from counting, with its figures and what to do."""
+    for row in (record["performance"] or {}).get("constraints", []):
+        if not row["passed"]:
+            hint = f": {row['hint']}" if row["hint"] else ""
+            yield f"{row['name']} was missed: {row['required']}, measured {row['measured']}{hint}."
+    if (accuracy := record["accuracy"]) and not accuracy["target"]["passed"]:
+        yield f"The quality was missed: {_asked(accuracy)}, measured {quality_text(accuracy)}."
+    for audit in missed_audits(record):
+        said = f"{audit['outcome']}, which is no pass"
+        said = "FAIL" if audit["outcome"] == "FAIL" else said
+        yield f"The audit {audit['audit']} says {said}: {audit['sentence']}"
 
 
 def constraints(rows: list[Json], page: Page) -> str:
     """The constraints of a run as a table."""
+    names = ("name", "required", "measured", "passed", "hint")
+    shown = names if any(row["hint"] for row in rows) else names[:-1]
+    marks = {True: "met", False: "MISSED"}
+    missed_first = [{**row, "passed": marks[row["passed"]]} for row in sorted(rows, key=_passed)]
+    titles = {"name": "constraint", "passed": ""}
     return page.table(
-        ("constraint", "required", "measured", "", "hint"),
-        (
-            (r["name"], r["required"], r["measured"], "met" if r["passed"] else "MISSED", r["hint"])
-            for r in rows
-        ),
+        [titles.get(name, name) for name in shown],
+        [[row[name] for name in shown] for row in missed_first],
     )
+
+
+def _passed(row: Json) -> bool:
+    return bool(row["passed"])
 
 
 def _latencies(performance: Json, page: Page) -> Iterator[str]:

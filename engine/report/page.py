@@ -25,6 +25,8 @@ h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.05rem; margin: 2.2rem 0 .6
   font-size: 1rem; font-weight: 600; vertical-align: middle; background: var(--soft) }
 .VALID, .met, .PASS { background: var(--good) }
 .INVALID, .FAILED, .MISSED, .FAIL { background: var(--bad) }
+.missed, .limit { border-left: 3px solid var(--bad); padding: .2rem .8rem; font-weight: 600 }
+.limit { border-color: var(--soft) }
 .soft { color: var(--soft) } .note { border-left: 3px solid #c08a1e; padding: .2rem .8rem }
 table { border-collapse: collapse; width: 100%; font-size: .9rem }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top;

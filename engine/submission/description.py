@@ -10,8 +10,9 @@ from importlib import metadata
 from engine.config import Config
 from engine.errors import ConfigError
 from engine.submission.config import CATEGORIES, SYSTEM_TYPES, SystemFields
-from engine.submission.layout import AUDITS, ROUNDS, Place, place_of
+from engine.submission.layout import AUDITS, ROUNDS, Place, found_place, place_of
 from engine.submission.machine import accelerators, machine
+from engine.submission.suite import REQUIRED, required
 
 NAMES = tuple(field.name for field in dataclasses.fields(SystemFields))
 # Fields that may not be empty, with what they mean; the rest may.
@@ -93,6 +94,8 @@ def must_be_complete(config: Config) -> None:
             f"its rules: {' or '.join(f'rules={name}' for name in ROUNDS)}."
         )
     own, found = config.submission, described(config)
+    place = place_of(config)
+    must_be_taken(config)
     left_out = set(AUDITS) - set(config.audit.tests)
     if own.division == "closed" and left_out:
         raise ConfigError(
@@ -112,7 +115,40 @@ def must_be_complete(config: Config) -> None:
                 f"submission.{key}={getattr(own, key)} is not allowed: it names a folder, so it "
                 "must be of letters, digits, '.', '_' and '-', and begin with a letter or digit."
             )
-    must_be_the_same_system(place_of(config), found)
+    must_be_the_same_system(place, found)
+    there = found_place(place.result)
+    if (place.submitter / "results").is_dir() and there.gathered is not place.gathered:
+        raise ConfigError(
+            f"submission.path={own.path} is laid out for another round than {config.rules.name}: "
+            "rounds up to v5.1 and from v6.0 on differ. Choose another submission.path."
+        )
+
+
+def must_be_taken(config: Config) -> None:
+    """Raise ConfigError for a closed result that the round does not take at all."""
+    own, edition = config.submission, config.rules.name
+    if own.division != "closed" or own.system_type is None:
+        return
+    asked = required(edition, own.system_type, config.model.name)
+    name, scenario = config.model.name, config.scenario.name
+    if asked is None:
+        kinds = REQUIRED[edition]
+        taken = [kind for kind in SYSTEM_TYPES if required(edition, kind, name)]
+        instead = f"submission.system_type={' or '.join(taken)}, " if taken else ""
+        if not taken:
+            known = sorted({model for models in kinds.values() for model in models})
+            instead = f"one of its models ({', '.join(known)}), "
+        raise ConfigError(
+            f"{edition} takes no closed results of model={name} from "
+            f"submission.system_type={own.system_type}: choose {instead}or "
+            "submission.division=open."
+        )
+    if scenario not in asked:
+        raise ConfigError(
+            f"{edition} takes closed results of model={name} from submission.system_type="
+            f"{own.system_type} in {', '.join(asked)}, not in scenario={scenario}: choose one of "
+            "them, or submission.division=open."
+        )
 
 
 def must_be_the_same_system(place: Place, found: Description) -> None:

@@ -53,16 +53,17 @@ def _fill(place: Place, record: Record) -> None:
         _put_audit(place, record, audit)
     where = f"{place.system} {place.model} {place.scenario}"
     texts = {
-        "measurements.json": _json(documents.measurements(data)),
+        place.measurements.name: _json(documents.measurements(data)),
         "user.conf": documents.user_conf(data, place.model, place.scenario),
         "README.md": documents.readme(data, where),
     }
-    _write(result, texts)
+    place.documents.mkdir(parents=True, exist_ok=True)
+    _write(place.documents, texts)
     place.record.mkdir(parents=True)
     for name in (FILE, LOG_FILE):
         shutil.copyfile(record.folder / name, place.record / name)
     _write(place.record, {"calibration.md": documents.calibration(data)})
-    put_sums(place.submitter, (result, place.record), place.record / SUMS)
+    put_sums(place.submitter, place.parts, place.record / SUMS)
 
 
 def _put_audit(place: Place, record: Record, audit: Json) -> None:
@@ -80,11 +81,12 @@ def _put_audit(place: Place, record: Record, audit: Json) -> None:
 
 
 def _move(staged: Place, place: Place) -> None:
-    for new, old in ((staged.result, place.result), (staged.record, place.record)):
+    for new, old in zip(staged.parts, place.parts, strict=True):
         old.parent.mkdir(parents=True, exist_ok=True)
         if old.exists():
             old.rename(staged.submitter / f"old-{old.parts[-4]}")
-        new.rename(old)
+        if new.exists():  # an open result has no audits
+            new.rename(old)
 
 
 def _describe(place: Place, description: dict[str, str]) -> None:

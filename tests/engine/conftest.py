@@ -111,14 +111,16 @@ SUBMISSION = {
     "system.host_networking_topology": "N/A",
     "system.cooling": "air",
 }
+# By the name of the tree: its rules, its division, and its scenarios.
 GOOD = {
-    "open": ["offline", "server"],
-    "closed": ["offline", "single_stream", "multi_stream"],
+    "open": ("v6_1", "open", ["offline", "server"]),
+    "closed": ("v6_1", "closed", ["offline", "single_stream", "multi_stream"]),
+    "v5_0": ("v5_0", "closed", ["offline", "server"]),
 }
 SUBMITTING = [f"submission.{key}={value}" for key, value in SUBMISSION.items()]
 
 
-def submitted(root, scenario, division, library, answering):
+def submitted(root, scenario, rules, division, library, answering):
     """Put a result of ResNet-50 into the tree ``root``: 600 s in virtual time, and its audits."""
     from engine.plan import accuracy_settings, full_settings
     from engine.record import Record
@@ -127,8 +129,10 @@ def submitted(root, scenario, division, library, answering):
     from sut.curve import ServiceCurve
     from sut.simulated import SimulatedSut
 
-    asked = ["rules=v6_1", "model=resnet50", f"scenario={scenario}", "sut=simulated"]
+    asked = [f"rules={rules}", "model=resnet50", f"scenario={scenario}", "sut=simulated"]
     asked += [f"submission.path={root}", f"submission.division={division}", *SUBMITTING]
+    if rules == "v5_0":
+        asked.append("submission.system_type=datacenter")
     config = composed(*asked)
     record = Record(root.parent / f"run_{scenario}_{division}", config, "python -m engine")
     network = {"name": "resnet50", "weights": "resnet50.onnx", "sha256": "0" * 64}
@@ -162,11 +166,11 @@ def submitted(root, scenario, division, library, answering):
 
 @pytest.fixture(scope="session")
 def good_trees(tmp_path_factory, library_of, scripted_sut):
-    """A tree for each division, in which nothing is wrong."""
+    """Trees in which nothing is wrong."""
     made = {}
-    for division, scenarios in GOOD.items():
-        made[division] = tmp_path_factory.mktemp(division) / "tree"
+    for name, (rules, division, scenarios) in GOOD.items():
+        made[name] = tmp_path_factory.mktemp(name) / "tree"
         for scenario in scenarios:
             library, answering = library_of(50_000, 1024), scripted_sut(max_batch=10_000)
-            submitted(made[division], scenario, division, library, answering)
+            submitted(made[name], scenario, rules, division, library, answering)
     return made

@@ -54,7 +54,25 @@ def test_cheaper_answers_in_the_performance_run_are_caught(accuracy):
 def test_too_few_answers_are_not_judged(accuracy):
     found = same_answers(performance(NullSut(max_batch=16), count=20), accuracy, TASK)
     assert found.outcome is Outcome.UNDECIDED
-    assert "too few" in found.sentence
+    assert "too few to tell: set audit.seconds higher" in found.sentence
+    kept = performance(NullSut(max_batch=16), count=20)
+    told = same_answers(kept, accuracy, TASK, "scenario.min_duration_s").sentence
+    assert "set scenario.min_duration_s higher" in told
+
+
+class Wavering(NullSut):
+    """Answers one query in a hundred otherwise, as rounding may: just what is allowed."""
+
+    def serve(self, queries, worker):
+        while (batch := queries.take(self.max_batch)) is not None:
+            answers = batch.indices.astype(np.int64)
+            batch.complete(np.where(batch.ids % 100 == 0, -1, answers))
+
+
+def test_answers_close_to_the_limit_are_not_judged_and_longer_runs_not_advised(accuracy):
+    found = same_answers(performance(Wavering(max_batch=16), count=4000), accuracy, TASK)
+    assert found.outcome is Outcome.UNDECIDED
+    assert "too close to the limit to tell: set sut.max_batch=1" in found.sentence
 
 
 def test_a_run_that_kept_nothing_is_not_judged(accuracy):

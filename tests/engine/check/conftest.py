@@ -7,10 +7,10 @@ import pytest
 
 @pytest.fixture
 def tree(good_trees, tmp_path):
-    """``tree("open")``: a copy of the good tree that a test may damage, and its division."""
+    """``tree("open")``: a copy of a good tree that a test may damage, and its division."""
 
-    def copy(division="open"):
-        shutil.copytree(good_trees[division], tmp_path / "tree")
-        return tmp_path / "tree", tmp_path / "tree" / division
+    def copy(name="open"):
+        shutil.copytree(good_trees[name], tmp_path / "tree")
+        return tmp_path / "tree", next((tmp_path / "tree").iterdir())
 
     return copy

@@ -2,6 +2,8 @@
 
 import csv
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,9 @@ from engine.published.command import main
 from engine.published.entry import Entry
 from engine.published.plots import coverage_plot, relative_plot, server_plot
 from engine.published.tables import coverage, relative_performance, server_against_offline
+from engine.published.tree import read_repository
+
+SHARED = Path(__file__).parents[4] / "shared" / "data" / "published_v0.5"
 
 
 def entry(system, scenario, value, model="resnet50", unit="samples/s"):
@@ -49,6 +54,61 @@ def test_figure_6_wants_both_scenarios_of_one_system():
         [entry("a", "server", 60), entry("a", "offline", 100), entry("b", "server", 5)]
     )
     assert [(row["system"], row["server_over_offline"]) for row in rows] == [("a", 0.6)]
+
+
+def test_figure_6_keeps_systems_models_and_submitters_apart():
+    rows = server_against_offline(
+        [
+            entry("b", "offline", 40, model="gnmt"),
+            entry("b", "server", 30, model="gnmt"),
+            entry("a", "server", 60),
+            entry("a", "offline", 100),
+            entry("a", "offline", 999, model="gnmt"),
+            replace(entry("a", "offline", 999), submitter="them"),
+            entry("c", "server", 1),
+            entry("c", "offline", 0),
+            entry("a", "single_stream", 7, unit="ms"),
+        ]
+    )
+    assert [(row["system"], row["model"], row["server_over_offline"]) for row in rows] == [
+        ("a", "resnet50", 0.6),
+        ("b", "gnmt", 0.75),
+    ]
+
+
+def test_a_tree_with_both_scenarios_gives_figure_6(good_trees, tmp_path, capsys):
+    assert main([str(good_trees["v5_0"]), "--out", str(tmp_path)]) == 0
+    assert "server against offline (1)" in capsys.readouterr().out
+    with (tmp_path / "server_against_offline.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["submitter"], row["system"], row["model"]) == ("Us", "box", "resnet50")
+    server, offline = float(row["server_qps"]), float(row["offline_samples_per_s"])
+    # What was simulated: Poisson arrivals at 5/s, and a system that takes 8 ms for a sample.
+    assert (server, offline) == (pytest.approx(5, rel=0.05), pytest.approx(125))
+    assert float(row["server_over_offline"]) == pytest.approx(server / offline)
+    assert (tmp_path / "server_against_offline.svg").read_text().startswith("<?xml")
+
+
+# The paper's Table VI: results of the closed division by single-stream, multi-stream, server and
+# offline.
+PAPER = {
+    "gnmt": (2, 0, 6, 11),
+    "mobilenet": (18, 3, 5, 11),
+    "resnet50": (19, 5, 10, 20),
+    "ssd_mobilenet": (8, 3, 5, 13),
+    "ssd_resnet34": (4, 4, 7, 12),
+    "total": (51, 15, 33, 67),
+}
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the larger sample is not here")
+def test_the_larger_sample_is_a_part_of_table_vi_and_has_no_pair_for_figure_6():
+    closed = [e for e in read_repository(SHARED).entries if e.division == "closed"]
+    found = {row.pop("model"): tuple(row.values()) for row in coverage(closed)}
+    assert found.keys() == PAPER.keys() and found["total"] == (10, 3, 7, 9)
+    for model, counts in found.items():
+        assert all(ours <= papers for ours, papers in zip(counts, PAPER[model], strict=True))
+    assert server_against_offline(closed) == []
 
 
 def test_figure_8_is_relative_to_the_slowest():

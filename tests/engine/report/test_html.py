@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from engine.report.content import limits
+from engine.report import markdown
+from engine.report.content import constraints, limits, shortfalls
 from engine.report.files import run_text
 from engine.report.html import run_page, write_report
 from engine.report.summary import edition_rows, why_not
@@ -96,7 +97,27 @@ def test_the_limit_of_a_valid_peak_is_its_latency(reported):
     record, _, page = reported("scenario=server", *BATCHED)
     (said,) = limits(record)
     assert said.startswith("It is limited by p99 latency: ") and "10 ms is required" in said
-    assert said.replace("<", "&lt;") in page
+    assert re.search(r"\. At [\d.]+ queries/s it was missed\.$", said)
+    assert f'<p class="limit">{said.replace("<", "&lt;")}</p>' in page
+
+
+@pytest.mark.parametrize(
+    ("overrides", "of"),
+    [(SPREAD, "speed."), (("scenario=offline", *BATCHED), "speed, in batches of 8.00 samples (at")],
+)
+def test_without_a_bound_it_is_the_systems_own_speed(reported, overrides, of):
+    (said,) = limits(reported(*overrides)[0])
+    assert said.startswith("No bound limits it: the figure is the system's own " + of)
+
+
+def test_hints_have_a_column_where_there_are_any(reported):
+    record, _, page = reported("scenario=server", *BATCHED)
+    assert "hint" not in page
+    rows = record["performance"]["constraints"]
+    rows[-1] |= {"passed": False, "hint": "be quicker"}
+    header, _, first, *_ = constraints(rows, markdown).strip().splitlines()
+    assert "hint" in header
+    assert rows[-1]["name"] in first
 
 
 def test_what_was_missed_comes_first(reported):
@@ -104,6 +125,9 @@ def test_what_was_missed_comes_first(reported):
     assert record["verdict"] == "INVALID"
     assert any(said.startswith("p99_latency was missed: <= 10 ms") for said in limits(record))
     assert 'class="badge INVALID"' in page
+    *_, overload = limits(record)
+    assert re.match(r"2,000 samples/s came and [\d.,]+ were answered: the system cannot", overload)
+    assert page.index('class="missed"') < page.index('class="limit"') < page.index("Constraints")
 
 
 def test_a_missed_quality_and_a_failed_audit_are_named_wherever_a_result_is(reported):
@@ -113,7 +137,7 @@ def test_a_missed_quality_and_a_failed_audit_are_named_wherever_a_result_is(repo
     record["accuracy"] = {"quality": quality, "target": target}
     audit = {"audit": "caching", "outcome": "FAIL", "sentence": "It keeps answers."}
     record |= {"audits": [audit], "audit_seed": 1}
-    assert list(limits(record)) == [
+    assert list(shortfalls(record)) == [
         "The quality was missed: >= 79.200 %, 99% of FP32's, measured 78.00 % top-1.",
         "The audit caching says FAIL: It keeps answers.",
     ]

@@ -47,7 +47,7 @@ def test_every_key_that_is_missing_is_named_with_its_meaning_in_one_message(conf
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("rules=quick", ["rules=quick", "rules=v6_0 or rules=v6_1"]),
+        ("rules=quick", ["rules=quick", "rules=v5_1 or rules=v6_0 or rules=v6_1"]),
         ("submission.submitter=../us", ["submission.submitter=../us", "names a folder"]),
         ("submission.system_name=.box", ["submission.system_name=.box", "names a folder"]),
     ],
@@ -58,8 +58,44 @@ def test_what_cannot_become_a_submission_is_refused(configured, override, words)
     assert all(word in str(caught.value) for word in words)
 
 
+CLOSED = (*GIVEN, "model=resnet50", "scenario=offline", "submission.division=closed")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["model=mobilenet"], ["no closed results of model=mobilenet", "bert, resnet50, unet3d"]),
+        (
+            ["submission.system_type=datacenter"],
+            ["v6_1 takes no closed results of model=resnet50", "=edge or datacenter,edge"],
+        ),
+        (["scenario=server"], ["in single_stream, multi_stream, offline, not in scenario=server"]),
+    ],
+)
+def test_what_a_round_does_not_take_in_the_closed_division_is_refused(configured, overrides, words):
+    must_be_complete(configured(*CLOSED))
+    with pytest.raises(ConfigError) as caught:
+        must_be_complete(configured(*CLOSED, *overrides))
+    assert all(word in str(caught.value) for word in (*words, "submission.division=open"))
+
+
+def test_a_datacenter_serves_resnet50_in_v5_0_only(configured):
+    served = [*CLOSED, "scenario=server", "submission.system_type=datacenter"]
+    must_be_complete(configured(*served, "rules=v5_0"))
+    with pytest.raises(ConfigError):
+        must_be_complete(configured(*served, "rules=v5_1"))
+
+
+def test_a_tree_of_another_layout_is_not_added_to(configured, tmp_path):
+    there = f"submission.path={tmp_path}"
+    (tmp_path / "closed/Us/results").mkdir(parents=True)
+    must_be_complete(configured(*CLOSED, there))
+    with pytest.raises(ConfigError, match=r"is laid out for another round than v5_1"):
+        must_be_complete(configured(*CLOSED, there, "rules=v5_1"))
+
+
 def test_a_closed_submission_needs_the_suites_audits(configured):
-    closed = (*GIVEN, "submission.division=closed")
+    closed = CLOSED
     must_be_complete(configured(*closed, "audit.tests=[caching,same_answers]"))
     with pytest.raises(ConfigError, match=r"leaves out caching: name all"):
         must_be_complete(configured(*closed, "audit.tests=[same_answers]"))
@@ -130,7 +166,8 @@ def test_an_invalid_result_is_not_added(engine):
     ]
     ended = engine(*GIVEN, *SHORTLY[:2], *too_slow, "scenario.min_query_count=4")
     assert ended.code == 2
-    assert "the result is INVALID: it was not added" in ended.err
+    assert "not added to the submission, for the result is INVALID:\n  " in ended.err
+    assert re.search(r"^  p99_latency was missed: <= 0.01 ms, measured", ended.err, re.MULTILINE)
     assert not (ended.folder / "submission").exists()
 
 
