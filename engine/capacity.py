@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+
+import numpy as np
 
 from engine.build import Benchmark
 from engine.errors import ConfigError, SutError
@@ -20,8 +22,10 @@ from sut.curve import ServiceCurve
 from sut.profile import profile
 from sut.simulated import SimulatedSut
 
-# Queries of one simulated run, and how exactly a peak is found with them.
+# Queries of one simulation, and how exactly a peak is found with them.
 QUERIES, WITHIN = 100_000, 5e-3
+# Profiles of drawn rounds that say how far the peak is to be trusted, and how each is simulated.
+DRAWN, DRAWN_QUERIES, DRAWN_WITHIN = 40, 20_000, 2e-2
 # Shares of the peak whose tail latency is shown.
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.03, 1.06)
 MOST_REPLICAS = 1_000
@@ -49,7 +53,10 @@ class Fleet:
 class CapacityPlan:
     """What a system can do, by simulation of its profile.
 
+    ``curve``: without its trace. ``late_share``: the queries that may be late in a run at the peak.
     ``batchings``: all that were tried; the others are with the ``best`` of them.
+    ``interval_qps``: its peak in 95 % of profiles whose rounds were drawn from this one's, None for
+    a profile without rounds. ``slow_share``: of its time, that in slow batches.
     ``tails``: rate in queries/s and tail latency in ms of one system. ``needed``: the smallest
     fleet that reaches ``target_qps``, None where none was asked for.
     """
@@ -61,6 +68,8 @@ class CapacityPlan:
     late_share: float
     batchings: tuple[Batching, ...]
     best: Batching
+    interval_qps: tuple[float, float] | None
+    slow_share: float | None
     tails: tuple[tuple[float, float], ...]
     fleets: tuple[Fleet, ...]
     target_qps: float | None
@@ -109,17 +118,20 @@ def plan(benchmark: Benchmark, curve: ServiceCurve) -> CapacityPlan:
             f"{curve.service_ms[0]:.3g} ms."
         )
 
-    def system(max_batch: int, max_wait_us: float, replicas: int = 1) -> SimulatedSut:
+    def system(
+        max_batch: int, max_wait_us: float, replicas: int = 1, times: ServiceCurve = curve
+    ) -> SimulatedSut:
         return SimulatedSut(
-            curve, workers=workers * replicas, max_batch=max_batch, max_wait_us=max_wait_us
+            times, workers=workers * replicas, max_batch=max_batch, max_wait_us=max_wait_us
         )
 
-    full = full_settings(config, system(max(curve.batch), 0.0).capacity_qps)
-    share = target_of(full).share
+    def asked(rate_qps: float) -> tuple[int, float]:
+        target = target_of(full_settings(config, rate_qps))
+        return target.queries, target.share
 
-    def peak(sut: SimulatedSut) -> float:
+    def peak(sut: SimulatedSut, queries: int = QUERIES, within: float = WITHIN) -> float:
         try:
-            return peak_qps(sut, bound, share, QUERIES, WITHIN)
+            return peak_qps(sut, bound, asked, queries, within)
         except ValueError:  # even an idle system is late too often
             return 0.0
 
@@ -130,8 +142,8 @@ def plan(benchmark: Benchmark, curve: ServiceCurve) -> CapacityPlan:
     if best.peak_qps == 0:
         raise ConfigError(
             f"The bound of {bound:g} ms cannot be met by any number of replicas: more than "
-            f"{share:.2%} of batches take longer, by a spread of {curve.spread:.0%} around a "
-            f"median of {curve.service_ms[0]:.3g} ms."
+            f"{asked(1.0)[1]:.2%} of batches take longer, by a spread of {curve.spread:.0%} around "
+            f"a median of {curve.service_ms[0]:.3g} ms."
         )
     fleet = partial(system, best.max_batch, best.max_wait_us)
     if own.target_qps and own.target_qps > MOST_REPLICAS * fleet().capacity_qps:
@@ -140,20 +152,34 @@ def plan(benchmark: Benchmark, curve: ServiceCurve) -> CapacityPlan:
     def reached(replicas: int) -> Fleet:
         return Fleet(replicas, peak(fleet(replicas)))
 
+    def drawn(seed: int) -> float:
+        times = curve.resampled(np.random.default_rng(seed))
+        sut = system(best.max_batch, best.max_wait_us, times=times)
+        return peak(sut, DRAWN_QUERIES, DRAWN_WITHIN)
+
     rates = [part * best.peak_qps for part in SHARES]
+    percentile = full_settings(config, best.peak_qps).percentile
     return CapacityPlan(
-        curve=curve,
+        curve=dataclasses.replace(curve, trace=None),  # which profile.json has
         workers=workers,
         bound_ms=bound,
-        percentile=full.percentile,
-        late_share=share,
+        percentile=percentile,
+        late_share=asked(best.peak_qps)[1],
         batchings=batchings,
         best=best,
-        tails=tuple((rate, tail_ms(fleet(), rate, full.percentile, QUERIES)) for rate in rates),
+        interval_qps=None if curve.trace is None else _middle([drawn(n) for n in range(DRAWN)]),
+        slow_share=None if curve.trace is None else curve.trace.slow_share(),
+        tails=tuple((rate, tail_ms(fleet(), rate, percentile, QUERIES)) for rate in rates),
         fleets=tuple(map(reached, own.replicas)),
         target_qps=own.target_qps,
         needed=None if own.target_qps is None else smallest(own.target_qps, reached),
     )
+
+
+def _middle(peaks: Sequence[float]) -> tuple[float, float]:
+    """Between which 95 % lie."""
+    low, high = np.quantile(peaks, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def smallest(target_qps: float, reached: Callable[[int], Fleet]) -> Fleet:

@@ -217,7 +217,7 @@ class Plan:
     max_batch: list[int] | None = limited(None, at_least=1, at_most=65536)
     max_wait_us: list[float] = limited([0.0], at_least=0, at_most=1e7)
     largest_batch: int = limited(64, at_least=1, at_most=65536)
-    seconds_per_batch: float = limited(2.0, more_than=0, at_most=3600)
+    seconds_per_batch: float = limited(4.0, more_than=0, at_most=3600)
 
 
 @dataclass(frozen=True)

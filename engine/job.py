@@ -198,7 +198,10 @@ def _plan(parts: Benchmark, record: Record, reporter: Reporter) -> int:
 
     curve = measured_curve(parts, reporter.follow)
     curve.save(record.folder / "profile.json")
-    record.data["plan"] = {"curve": dataclasses.asdict(curve)}
+    record.data["plan"] = {
+        "curve": dataclasses.asdict(dataclasses.replace(curve, trace=None)),
+        "slow_share": None if curve.trace is None else curve.trace.slow_share(),
+    }
     if parts.config.mode == "plan":
         reporter.say("simulating the profile")
         record.data["plan"] = dataclasses.asdict(plan(parts, curve))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 
 from engine.build import Benchmark, Say
 from engine.config import Config
 from engine.errors import ConfigError
-from engine.paths import OWN_CONF
+from engine.paths import OWN_CONF, conf_dir
 from engine.performance import Follow, limits_of, part_of
 from engine.plan import full_settings
 from engine.record import Record
@@ -68,8 +69,8 @@ def tuned(benchmark: Benchmark, record: Record, follow: Follow, say: Say) -> Ben
     if best is None:
         return benchmark  # the search says that the bound cannot be met
     name = _experiment_name(benchmark.config)
-    file = write_experiment(name, best[0].setting)
-    command = f"python -m engine {_choices(benchmark.config)} experiment={name}"
+    file = write_experiment(name, shlex.split(record.data["command"])[3:], best[0].setting)
+    command = f"python -m engine experiment={name}"
     record.data["tuning"] |= {
         "best": best[0].setting,
         "experiment": str(file),
@@ -102,13 +103,32 @@ def settings_of(config: Config) -> Iterator[Setting]:
         yield {key: value for key, value in zip(given, values, strict=True) if value is not None}
 
 
-def write_experiment(name: str, setting: Setting, root: Path = OWN_CONF) -> Path:
-    """Write the setting as ``experiment=name``; the file's path."""
+def write_experiment(
+    name: str, overrides: Sequence[str], setting: Setting, root: Path = OWN_CONF
+) -> Path:
+    """Write what the ``overrides`` ask for, with the setting, as ``experiment=name``; its path."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    groups = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}
+    bases: list[Any] = []
+    chosen: list[Any] = []
+    values = OmegaConf.create()
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key, value = override.key_or_group, cast("Any", override.value())
+        if key == "experiment":
+            bases += [value] if isinstance(value, str) else value or []
+        elif key in groups:
+            chosen.append({f"override /{key}": value})
+        elif not key.startswith("search.tune."):
+            OmegaConf.update(values, key, value)
+    for key, number in setting.items():
+        OmegaConf.update(values, f"sut.{key}", number)
+    whole = OmegaConf.merge({"defaults": [*bases, *chosen, "_self_"]}, values)
     file = root / "experiment" / f"{name}.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
     text = "# @package _global_\n# Found by search.tune on this machine.\n"
     with atomically(file) as opened:
-        opened.write((text + OmegaConf.to_yaml({"sut": setting})).encode())
+        opened.write((text + OmegaConf.to_yaml(whole)).encode())
     return file
 
 
@@ -158,11 +178,6 @@ def _told(tried: Tried) -> str:
         return f"{named}: dropped, {tried.dropped}"
     dropped = f" ({tried.dropped})" if tried.dropped else ""
     return f"{named}: {tried.low_qps:.4g} to {tried.high_qps:.4g} qps{dropped}"
-
-
-def _choices(config: Config) -> str:
-    groups = ("model", "scenario", "sut", "precision", "rules")
-    return " ".join(f"{group}={getattr(config, group).name}" for group in groups)
 
 
 def _experiment_name(config: Config) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,10 @@ STEP = 0.02
 IDLE = 8
 
 
+Asked = Callable[[float], tuple[int, float]]
+"""Of a run at a rate: its queries, and the share of them that may be late."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """The rate with a given late share, and the exponent with which that share grows there.
@@ -34,13 +39,24 @@ class Prediction:
 
 
 def late_share(
-    sut: SimulatedSut, rate_qps: float, bound_ms: float, queries: int = QUERIES, seed: int = 0
+    sut: SimulatedSut,
+    rate_qps: float,
+    bound_ms: float,
+    queries: int = QUERIES,
+    seed: int = 0,
+    run_queries: int | None = None,
 ) -> float:
     """Share of Poisson arrivals that the simulated system answers later than ``bound_ms``.
 
-    The same arrivals at every rate, so that it grows smoothly with it.
+    The same arrivals at every rate, so that it grows smoothly with it. ``run_queries``: the share
+    is that of the middle one among runs of so many, where there are several: late queries come
+    together, and hardly touch most of the runs.
     """
-    return float((_latency_ms(sut, rate_qps, bound_ms, queries, seed) > bound_ms).mean())
+    late = _latency_ms(sut, rate_qps, bound_ms, queries, seed) > bound_ms
+    if run_queries is None or run_queries > queries / 2:
+        return float(late.mean())
+    runs = len(late) // run_queries
+    return float(np.median(late[: runs * run_queries].reshape(runs, run_queries).mean(axis=1)))
 
 
 def tail_ms(
@@ -66,25 +82,33 @@ def _latency_ms(
 
 
 def peak_qps(
-    sut: SimulatedSut, bound_ms: float, share: float, queries: int = QUERIES, within: float = 2e-3
+    sut: SimulatedSut, bound_ms: float, asked: Asked, queries: int = QUERIES, within: float = 2e-3
 ) -> float:
-    """The highest rate whose late share is below ``share``, to a part ``within`` of it.
+    """The highest rate at which every second run is as is ``asked``, to a part ``within`` of it.
 
+    ``queries``: of a simulation; a run that is longer than half of it is judged by its mean.
     Raises ValueError if an idle system is slower than the bound already, by service or by chance.
     """
     fastest_ms = float(sut.service_ms.min())
     if fastest_ms > bound_ms:
         raise ValueError(f"one query takes {fastest_ms:.3g} ms, the bound is {bound_ms:g} ms")
+
+    def excess(log_rate: float) -> float:
+        run_queries, share = asked(math.exp(log_rate))
+        late = late_share(sut, math.exp(log_rate), bound_ms, queries, run_queries=run_queries)
+        return late - share
+
     # Above the capacity of full batches nearly all are late.
     high = math.log(1.5 * sut.capacity_qps)
     low = high - 1
-    while (late := late_share(sut, math.exp(low), bound_ms, queries)) >= share:
+    while (over := excess(low)) >= 0:
         low -= 1
         if low < high - IDLE:
+            late = over + asked(math.exp(low))[1]
             raise ValueError(f"{late:.2%} are later than {bound_ms:g} ms on an idle system already")
     while high - low > within:
         middle = (low + high) / 2
-        if late_share(sut, math.exp(middle), bound_ms, queries) < share:
+        if excess(middle) < 0:
             low = middle
         else:
             high = middle
@@ -93,7 +117,7 @@ def peak_qps(
 
 def predict(sut: SimulatedSut, bound_ms: float, share: float) -> Prediction:
     """Where the late share reaches ``share``; ValueError if an idle system is slower already."""
-    low = math.log(peak_qps(sut, bound_ms, share))
+    low = math.log(peak_qps(sut, bound_ms, lambda rate: (QUERIES, share)))
     below, above = (
         np.clip(late_share(sut, math.exp(low + step), bound_ms, 10 * QUERIES), 1e-5, 1 - 1e-5)
         for step in (-STEP / 2, STEP / 2)

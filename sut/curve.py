@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sut.trace import Pace, Trace
 
 
 @dataclass(frozen=True)
@@ -17,14 +19,14 @@ class ServiceCurve:
 
     Beyond the last size it goes on as between the last two, or in proportion if there is one.
     ``spread``: sigma of the lognormal factor, with mean 1, by which single batches differ.
-    ``factors``: where they were measured, for each size some factors in its place, each as likely.
+    ``trace``: where they were measured, all of them in their order; it then says how they differ.
     Raises ValueError for sizes or times that make no curve.
     """
 
     batch: tuple[int, ...]
     service_ms: tuple[float, ...]
     spread: float = 0.0
-    factors: tuple[tuple[float, ...], ...] = ()
+    trace: Trace | None = None
 
     def __post_init__(self) -> None:
         if not self.batch or len(self.batch) != len(self.service_ms):
@@ -35,36 +37,31 @@ class ServiceCurve:
             raise ValueError(f"service times {self.service_ms} ms: they must be above 0")
         if not 0 <= self.spread <= 3:
             raise ValueError(f"spread {self.spread}: it must be between 0 and 3")
-        if self.factors:
-            self._check_factors()
-
-    def _check_factors(self) -> None:
-        if len(self.factors) != len(self.batch) or len({len(some) for some in self.factors}) != 1:
-            raise ValueError("a service curve needs as many factors for each of its batch sizes")
-        found = np.array(self.factors)
-        if not (found.size and np.isfinite(found).all() and found.min() > 0):
-            raise ValueError("a service curve's factors must be above 0")
+        if self.trace is not None and len(self.trace.times_ms) != len(self.batch):
+            raise ValueError("a service curve's trace needs times of each of its batch sizes")
 
     def service_ns(self, max_batch: int) -> NDArray[np.int64]:
         """int64[max_batch]: the time of a batch of 1, 2, ... ``max_batch`` samples, in ns."""
-        return self._of_each_size(max_batch, np.ones((len(self.batch), 1)))[:, 0]
+        sizes = np.arange(1, max_batch + 1)
+        times_ms = np.interp(sizes, self.batch, self.service_ms)
+        before = (0, 0.0) if len(self.batch) == 1 else (self.batch[-2], self.service_ms[-2])
+        slope_ms = (self.service_ms[-1] - before[1]) / (self.batch[-1] - before[0])
+        beyond_ms = np.maximum(sizes - self.batch[-1], 0) * max(slope_ms, 0.0)
+        return np.maximum((times_ms + beyond_ms) * 1e6, 1).astype(np.int64)
 
-    def chances_ns(self, max_batch: int) -> NDArray[np.int64]:
-        """int64[max_batch, k]: k times of a batch of each size, in ns, each as likely."""
-        factors = np.array(self.factors) if self.factors else np.ones((len(self.batch), 1))
-        return self._of_each_size(max_batch, factors)
+    def pace(self, max_batch: int, workers: int, rng: np.random.Generator) -> Pace | None:
+        """Clocks by the trace, each batch by that of the nearest size; None without a trace."""
+        if self.trace is None:
+            return None
+        sizes = np.arange(1, max_batch + 1)
+        places = np.interp(sizes, self.batch, np.arange(len(self.batch)))
+        clock = np.floor(places + 0.5).astype(np.int32)
+        work = self.service_ns(max_batch) / (np.array(self.service_ms)[clock] * 1e6)
+        return self.trace.pace(clock, work, workers, rng)
 
-    def _of_each_size(self, max_batch: int, factors: NDArray[np.float64]) -> NDArray[np.int64]:
-        times_ms = np.array(self.service_ms)[:, None] * factors
-        sizes, last = np.arange(1, max_batch + 1), len(self.batch) - 1
-        place = np.interp(sizes, self.batch, np.arange(last + 1))
-        below = place.astype(int)
-        above, share = np.minimum(below + 1, last), (place - below)[:, None]
-        inside = (1 - share) * times_ms[below] + share * times_ms[above]
-        before = (0, 0 * times_ms[0]) if last == 0 else (self.batch[-2], times_ms[-2])
-        slope_ms = np.maximum((times_ms[-1] - before[1]) / (self.batch[-1] - before[0]), 0.0)
-        beyond = np.maximum(sizes - self.batch[-1], 0)[:, None] * slope_ms
-        return np.maximum((inside + beyond) * 1e6, 1).astype(np.int64)
+    def resampled(self, rng: np.random.Generator) -> ServiceCurve:
+        """The curve with its trace's rounds drawn anew."""
+        return self if self.trace is None else replace(self, trace=self.trace.resampled(rng))
 
     def save(self, path: Path) -> None:
         """Write the curve as JSON."""
@@ -75,11 +72,12 @@ class ServiceCurve:
         """A curve that ``save`` wrote; ValueError for anything else, OSError without a file."""
         try:
             data = json.loads(path.read_text())
+            trace = data.get("trace")
             return cls(
                 tuple(map(int, data["batch"])),
                 tuple(map(float, data["service_ms"])),
                 float(data.get("spread", 0.0)),
-                tuple(tuple(map(float, some)) for some in data.get("factors", ())),
+                None if trace is None else Trace.read(trace),
             )
-        except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path} is no service curve: {error}") from error

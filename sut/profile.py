@@ -1,4 +1,4 @@
-"""Measuring how long a real system serves a batch, by its size."""
+"""Measuring how long a real system serves a batch, by its size, and how that changes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from loadgen import RunLog, Scenario, Settings
 from sut.curve import ServiceCurve
+from sut.trace import Trace, lanes
 
-# Batches of each size: at least so many, and as many as there is time for.
-FEWEST, MOST = 8, 2000
-# Single batches' times are kept as so many quantiles of each size.
-QUANTILES = 200
+# Batches by which a size's time is estimated, and the most that each worker's trace has of it.
+FEWEST, MOST = 8, 6000
+# All sizes are measured in turn, so often: what lasts for seconds meets each of them.
+ROUNDS = 12
 
 
 def profile(
@@ -25,41 +26,57 @@ def profile(
     seconds: float,
     limit_ms: float = math.inf,
 ) -> ServiceCurve:
-    """Median service times in full batches of ascending ``sizes``, all workers busy.
+    """Median service times in full batches of ascending ``sizes``, all workers busy, and a trace.
 
     ``go(size, settings)`` runs the system with that batch limit. Each size takes about
-    ``seconds``; the first that takes longer than ``limit_ms`` is the last. How single batches of a
-    size differ is kept with the rare slow ones: they make the tail.
+    ``seconds``, in rounds of all sizes; the first that takes longer than ``limit_ms`` is the last.
     """
-    medians_ms: list[float] = []
-    factors: list[NDArray[np.float64]] = []
-    places = (np.arange(QUANTILES) + 0.5) / QUANTILES
+    counts: dict[int, int] = {}
     for size in sizes:
-        few = service_ns(go(size, _offline(size * FEWEST * workers)), size)
-        count = int(np.clip(seconds * 1e9 / np.median(few), FEWEST, MOST)) * workers
-        times_ms = service_ns(go(size, _offline(size * count)), size) / 1e6
-        medians_ms.append(float(np.median(times_ms)))
-        factors.append((np.quantile(times_ms, places) / medians_ms[-1]).round(4))
-        if medians_ms[-1] > limit_ms:
+        log = go(size, _offline(size * FEWEST * workers))
+        expected_ms = float(np.median(np.concatenate(stretches_ms(log, size, workers))))
+        counts[size] = int(np.clip(seconds * 1e3 / expected_ms, ROUNDS, MOST)) // ROUNDS
+        if expected_ms > limit_ms:
             break
-    return ServiceCurve(
-        tuple(sizes[: len(factors)]),
-        tuple(medians_ms),
-        min(float(np.std(np.log(np.concatenate(factors)))), 3.0),
-        tuple(tuple(some.tolist()) for some in factors),
+    found: dict[int, list[list[NDArray[np.float64]]]] = {size: [] for size in counts}
+    for _ in range(ROUNDS):
+        for size, count in counts.items():
+            log = go(size, _offline(size * count * workers))
+            found[size].append(stretches_ms(log, size, workers))
+    return _curve(found, workers)
+
+
+def _curve(found: dict[int, list[list[NDArray[np.float64]]]], workers: int) -> ServiceCurve:
+    """From the times in ms of each size, [round][lane][batch]."""
+    times = [np.concatenate([np.concatenate(lane) for lane in own]) for own in found.values()]
+    medians = [float(np.median(own)) for own in times]
+    spread = np.std(
+        np.concatenate([np.log(own / ms) for own, ms in zip(times, medians, strict=True)])
     )
+    total_ms = sum(float(own.sum()) for own in times) / workers
+    trace = Trace(
+        tuple(
+            tuple(tuple(one[lane].round(6).tolist()) for lane in range(workers) for one in own)
+            for own in found.values()
+        ),
+        workers,
+        total_ms / ROUNDS,
+    )
+    return ServiceCurve(tuple(found), tuple(medians), min(float(spread), 3.0), trace)
 
 
-def service_ns(log: RunLog, size: int) -> NDArray[np.int64]:
-    """int64[b]: from take to answer of the full batches of ``size``, in ns.
+def stretches_ms(log: RunLog, size: int, workers: int) -> list[NDArray[np.float64]]:
+    """For each worker, from take to answer of its full batches of ``size``, in ms.
 
-    Raises ValueError if there was none.
+    Raises ValueError if there was none; a worker that had none is given the others'.
     """
     takes = log.takes
-    times_ns = (log.completed_ns[takes.first] - takes.at_ns)[takes.sizes == size]
-    if len(times_ns) == 0:
+    begins, ends, full = takes.at_ns, log.completed_ns[takes.first], takes.sizes == size
+    times_ms = (ends - begins) / 1e6
+    if not full.any():
         raise ValueError(f"the system took no batch of {size}")
-    return times_ns
+    own = [times_ms[places[full[places]]] for places in lanes(begins, ends, workers)]
+    return [times if len(times) else times_ms[full] for times in own]
 
 
 def _offline(samples: int) -> Settings:

@@ -72,10 +72,8 @@ class SimulatedSut:
             token_ns = token_curve.service_ns(max_batch)
             further = longest(answer_tokens, np.arange(1, max_batch + 1)) - 1
             self.service_ms = self.service_ms + further * token_ns / 1e6
-        times_ns = curve.chances_ns(max_batch)
-        self._choices = times_ns.shape[1]
         self._fleet = Fleet(
-            times_ns,
+            curve.service_ns(max_batch),
             self._chances,
             workers,
             int(max_wait_us * 1e3),
@@ -84,6 +82,7 @@ class SimulatedSut:
             int(self.fortune.drift_period_s * 1e9),
             tokens,
             token_ns,
+            curve.pace(max_batch, workers, self._rng),
         )
 
     @property
@@ -112,20 +111,14 @@ class SimulatedSut:
     def _chances(self, count: int) -> Chances:
         own, rng = self.fortune, self._rng
         factors = np.ones(count)
-        measured = bool(self.curve.factors)
-        if spread := math.hypot(own.spread, 0.0 if measured else self.curve.spread):
+        traced = self.curve.trace is not None
+        if spread := math.hypot(own.spread, 0.0 if traced else self.curve.spread):
             factors = rng.lognormal(-(spread**2) / 2, spread, count)
-        picks = (
-            rng.integers(0, self._choices, count, np.int32)
-            if measured
-            else np.zeros(count, np.int32)
-        )
         stalls = rng.random(count) < own.stall_share
         fate = rng.random(count)
         failed = np.where(fate < own.fail_share, 1, 0)
         lost = fate >= 1 - own.lose_share
         return (
-            picks,
             factors,
             (stalls * int(own.stall_ms * 1e6)).astype(np.int64),
             np.where(lost, 2, failed).astype(np.uint8),

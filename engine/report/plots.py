@@ -44,6 +44,8 @@ def plan_plot(record: dict[str, Any]) -> Figure:
     axes.plot(*zip(*plan["tails"], strict=True), color=PASSED, marker="o", markersize=3)
     axes.axhline(plan["bound_ms"], color=BOUND, linestyle="--")
     axes.axvline(plan["best"]["peak_qps"], color=FAILED, linestyle=":")
+    if plan["interval_qps"]:
+        axes.axvspan(*plan["interval_qps"], color=FAILED, alpha=0.15, linewidth=0)
     axes.set_yscale("log")
     plain_numbers(axes.yaxis)
     axes.set_xlabel("queries/s")

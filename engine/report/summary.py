@@ -48,12 +48,19 @@ def _plan(plan: dict[str, Any]) -> RenderableType:
     times = zip(curve["batch"], curve["service_ms"], strict=True)
     table.add_row("service (ms)", "  ".join(f"{size}: {ms:.3f}" for size, ms in times))
     table.add_row("", f"median by batch size; single batches spread by {curve['spread']:.1%}")
+    if plan["slow_share"] is not None:
+        text = f"{plan['slow_share']:.1%} of the profile: batches over 1.5 times their median"
+        table.add_row("slow", text)
     if "best" not in plan:
         return table
     for tried in plan["batchings"]:
         mark = "  <- best" if tried == plan["best"] else ""
         text = f"batch <= {tried['max_batch']}, wait {tried['max_wait_us']:g} us: "
         table.add_row("peak", text + f"{tried['peak_qps']:.4g} queries/s{mark}")
+    if plan["interval_qps"]:
+        low, high = plan["interval_qps"]
+        text = f"{low:.4g} to {high:.4g} queries/s in 95 % of profiles drawn from this one's rounds"
+        table.add_row("best", text)
     for fleet in plan["fleets"]:
         text = f"{fleet['replicas']} behind one queue: {fleet['peak_qps']:.4g} queries/s"
         table.add_row("replicas", text)

@@ -1,5 +1,7 @@
 """Capacity planning against runs of the same simulated systems under the same rules."""
 
+import json
+
 import pytest
 
 from engine.capacity import Fleet, smallest
@@ -13,12 +15,10 @@ def test_the_predicted_peak_is_the_one_that_a_search_finds(engine):
     planned = engine("mode=plan", *SYSTEM, "plan.replicas=[1]", "plan.max_wait_us=[0]").record
     best = planned["plan"]["best"]
     assert (best["max_batch"], planned["verdict"], planned["exit_code"]) == (32, "DONE", 0)
-    engine_again = engine(
+    searched = engine(
         *SYSTEM, "sut.max_batch=32", "scenario.min_duration_s=60", "hydra.run.dir=searched"
     )
-    import json
-
-    found = json.loads((engine_again.folder / "searched" / "result.json").read_text())
+    found = json.loads((searched.folder / "searched" / "result.json").read_text())
     assert best["peak_qps"] == pytest.approx(found["search"]["best_qps"], rel=0.1)
 
 
@@ -54,9 +54,23 @@ def test_a_profile_of_a_real_system_can_be_simulated(engine):
     curve = ServiceCurve.read(file)
     assert curve.batch == (1, 2, 4)
     assert all(3 <= ms < 30 for ms in curve.service_ms)
-    again = engine("mode=plan", "sut=simulated", f"sut.profile={file}", "hydra.run.dir=planned")
+    assert curve.trace.rounds == 12
+    assert "of the profile: batches over 1.5 times" in ended.out
+    again = engine(
+        "mode=plan",
+        "sut=simulated",
+        f"sut.profile={file}",
+        "scenario.bound_ms=1000",  # which pauses of the machine do not reach
+        "plan.max_batch=[4]",
+        "plan.max_wait_us=[0]",
+        "plan.replicas=[1]",
+        "hydra.run.dir=planned",
+    )
     assert again.code == 0
-    assert "predicted peak" in again.out
+    plan = json.loads((again.folder / "planned" / "result.json").read_text())["plan"]
+    low, high = plan["interval_qps"]
+    assert 0.97 * low <= plan["best"]["peak_qps"] <= 1.03 * high
+    assert f"{low:.4g} to {high:.4g} queries/s in 95 %" in again.out
 
 
 @pytest.mark.parametrize(

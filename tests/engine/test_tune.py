@@ -3,6 +3,11 @@
 import json
 
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from engine.paths import conf_dir
+from engine.tune import write_experiment
 
 SIMULATED = (
     "sut=simulated",
@@ -21,21 +26,44 @@ def test_the_best_setting_is_found_and_reproduced_by_one_override(engine):
     )
     ended = engine(*SIMULATED, *grid)
     assert ended.code == 0, ended.err
-    tuning = ended.record["tuning"]
+    first = ended.record
+    tuning = first["tuning"]
     # Two workers serve more than one, and large batches more than small ones.
     assert tuning["best"] == {"workers": 2, "max_batch": 8}
     assert len(tuning["tried"]) == 6
-    assert ended.record["config"]["sut"]["workers"] == 2
-    peak = ended.record["search"]["best_qps"]
+    assert first["config"]["sut"]["workers"] == 2
+    peak = first["search"]["best_qps"]
     best = next(t for t in tuning["tried"] if t["setting"] == tuning["best"])
     assert best["low_qps"] * 0.95 < peak < best["high_qps"]
 
-    (experiment,) = (word for word in tuning["command"].split() if word.startswith("experiment="))
-    before = set(ended.folder.glob("runs/**/result.json"))
-    again = engine(*SIMULATED, experiment)
-    (new,) = set(again.folder.glob("runs/**/result.json")) - before
-    assert json.loads(new.read_text())["config"]["sut"]["max_batch"] == 8
-    assert json.loads(new.read_text())["search"]["best_qps"] == pytest.approx(peak, rel=0.05)
+    assert tuning["command"].startswith("python -m engine experiment=")
+    again = engine(tuning["command"].split()[-1], "hydra.run.dir=again", quickly=())
+    record = json.loads((again.folder / "again" / "result.json").read_text())
+    for group in ("model", "scenario", "sut", "precision", "rules"):
+        assert record["config"][group] == first["config"][group]
+    assert not record["config"]["search"]["tune"]["enabled"]
+    assert record["search"]["best_qps"] == pytest.approx(peak, rel=0.05)
+
+
+def test_a_tuned_experiment_builds_on_the_one_it_was_tuned_with(tmp_path):
+    file = write_experiment(
+        "mine",
+        ["experiment=squeezenet_photos", "precision=int8", "scenario.bound_ms=7", "mode=both"],
+        {"workers": 2},
+        tmp_path,
+    )
+    written = OmegaConf.load(file)
+    assert written.defaults == ["squeezenet_photos", {"override /precision": "int8"}, "_self_"]
+    assert (written.scenario.bound_ms, written.mode, written.sut.workers) == (7, "both", 2)
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose(
+            "config",
+            ["experiment=mine", f"hydra.searchpath=[file://{tmp_path}]"],
+        )
+    assert config.precision.name == "int8"
+    assert config.dataset.name == "photos"
+    assert config.scenario.bound_ms == 7
+    assert config.sut.workers == 2
 
 
 def test_a_setting_that_cannot_win_costs_little(engine):

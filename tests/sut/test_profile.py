@@ -1,5 +1,6 @@
 """A profile of systems whose service times are known."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,10 +10,15 @@ from loadgen import Ending, run
 from loadgen.samples import NoSamples
 from sut.capacity import peak_qps
 from sut.curve import ServiceCurve
-from sut.profile import profile, service_ns
+from sut.profile import profile, stretches_ms
 from sut.simulated import Fortune, SimulatedSut
+from sut.trace import Trace
 
 CURVE = ServiceCurve((1, 8), (2.0, 5.5))
+
+
+def one_percent(rate_qps):
+    return 100_000, 0.01
 
 
 def runs(**changes):
@@ -46,10 +52,39 @@ def test_what_befalls_single_batches_is_in_the_predicted_peak(fortune):
         return run(settings, NoSamples(), SimulatedSut(CURVE, max_batch=size, fortune=fortune))
 
     curve = profile((1, 2, 4, 8), go, workers=1, seconds=10)
-    bound_ms, share = 30.0, 0.01
-    true = peak_qps(SimulatedSut(CURVE, max_batch=8, fortune=fortune), bound_ms, share)
-    found = peak_qps(SimulatedSut(curve, max_batch=8), bound_ms, share)
+    true = peak_qps(SimulatedSut(CURVE, max_batch=8, fortune=fortune), 30, one_percent)
+    found = peak_qps(SimulatedSut(curve, max_batch=8), 30, one_percent)
     assert found == pytest.approx(true, rel=0.1)
+
+
+def test_slow_times_that_last_are_in_the_predicted_peak():
+    """A machine that swings by half within seconds; its batches in another order say too much."""
+    fortune = Fortune(drift=0.5, drift_period_s=20)
+    sut = SimulatedSut(CURVE, fortune=fortune)  # one machine, whose time goes on from run to run
+
+    def go(size, settings):
+        sut.max_batch = size
+        return run(settings, NoSamples(), sut)
+
+    curve = profile((1,), go, workers=1, seconds=60)
+    trace = curve.trace
+    times = np.concatenate([np.array(stretch) for stretch in trace.times_ms[0]])
+    shuffled = np.random.default_rng(0).permutation(times).reshape(trace.rounds, -1)
+    mixed = dataclasses.replace(
+        curve, trace=dataclasses.replace(trace, times_ms=(tuple(map(tuple, shuffled.tolist())),))
+    )
+    true, found, independent = (
+        peak_qps(system, 30, one_percent)
+        for system in (sut, SimulatedSut(curve), SimulatedSut(mixed))
+    )
+    assert found == pytest.approx(true, rel=0.03)
+    assert independent > 1.2 * true
+
+
+def test_workers_are_slow_at_the_same_time_as_they_were():
+    found = profile((1,), runs(workers=3, fortune=Fortune(spread=0.2)), workers=3, seconds=2)
+    assert found.trace.lanes == 3
+    assert len(found.trace.times_ms[0]) == 3 * found.trace.rounds
 
 
 def test_batches_longer_than_the_limit_end_it():
@@ -60,9 +95,9 @@ def test_batches_longer_than_the_limit_end_it():
 def test_a_system_that_takes_smaller_batches_is_no_profile():
     log = runs()(2, _settings())
     assert log.ending is Ending.COMPLETE
-    assert len(service_ns(log, 2)) == 5
+    assert [len(lane) for lane in stretches_ms(log, 2, 1)] == [5]
     with pytest.raises(ValueError, match="no batch of 4"):
-        service_ns(log, 4)
+        stretches_ms(log, 4, 1)
 
 
 def _settings():
@@ -72,7 +107,7 @@ def _settings():
 
 
 def test_a_profile_is_read_as_it_was_saved(tmp_path):
-    curve = ServiceCurve((1, 2), (0.5, 0.7), 0.25, ((0.9, 1.1), (1.0, 1.2)))
+    curve = ServiceCurve((1, 2), (0.5, 0.7), 0.25, Trace((((0.5, 0.6),), ((0.7,),)), 1, 2.0))
     curve.save(tmp_path / "p.json")
     assert ServiceCurve.read(tmp_path / "p.json") == curve
 
