@@ -3,7 +3,8 @@
 Batch-norm statistics are measured layer by layer on the train split; the last layers are ridge
 regressions on their features, in closed form. The backbone's weights stay as seeded. The
 regressions see the features of the 8-bit networks too, so that the last layers are
-quantisation-friendly, as the suite's own MobileNet is (paper, section on quality targets).
+quantisation-friendly, as the suite's own MobileNet is (paper, section on quality targets). The
+heaviest network's see single precision alone, and a part of its channels: each scene takes seconds.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ from engine.models.quantise import BATCH, quantise
 from engine.models.reference import REFERENCES, network_of
 from engine.models.weights import Fitted
 
-STATISTICS_COUNT = 96
 RIDGE = 0.03
 LOGIT_SCALE = 10.0
 
@@ -43,12 +43,19 @@ Feed = dict[str, Floats]
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A network to fit: its kind, width and size, and on how many samples of the train split."""
+    """A network to fit: its kind, width and size, and on how many samples of the train split.
+
+    ``statistics_count``: how many of them the batch norms see. ``eight_bits``: whether the last
+    layers see the features of the 8-bit networks too. ``seen``: as ``Heads`` has it.
+    """
 
     kind: str
     width: float = 1.0
     size: int | None = None
     train_count: int = 4096
+    statistics_count: int = 96
+    eight_bits: bool = True
+    seen: int | None = None
 
     @property
     def network(self) -> Network:
@@ -67,6 +74,7 @@ JOBS = (
     Job("resnet50_v1_5"),
     Job("ssd_mobilenet_v1", train_count=2048),
     Job("ssd_mobilenet_v1", 0.25, 160),
+    Job("ssd_resnet34", train_count=64, statistics_count=8, eight_bits=False, seen=128),
     Job("ssd_resnet34", 0.25, 480, train_count=768),
     Job("gnmt", train_count=2048),
     Job("gnmt", 0.25),
@@ -80,10 +88,11 @@ def fit(job: Job) -> Fitted:
     weights = weight_sources.seeded(network, weight_sources.FITTED_SEED)
     if job.kind == "gnmt":
         return fit_translation.fit(weights, job.width, job.train_count)
-    first = next(_batches(job, min(STATISTICS_COUNT, job.train_count), STATISTICS_COUNT))
+    first = next(_batches(job, job.statistics_count, job.statistics_count))
     statistics = measure_statistics(network.model(weights), first["input"])
     backbone = _with_features(network, network.model(weights | statistics))
-    sessions = (_session(backbone), *_quantised_sessions(backbone, first))
+    light = _quantised_sessions(backbone, first) if job.eight_bits else []
+    sessions = (_session(backbone), *light)
     last = _classifier if REFERENCES[job.kind].detector is None else _heads
     return {**statistics, **last(job, network, sessions)}
 
@@ -110,7 +119,7 @@ def _heads(
     assert build is not None
     size = job.preprocessing.size
     _, detector = build(job.width, size)
-    heads = Heads(detector, len(scenes.CATEGORIES) + 1)
+    heads = Heads(detector, len(scenes.CATEGORIES) + 1, job.seen)
     for number, feed in enumerate(_batches(job, job.train_count, 8)):
         indices = range(8 * number, 8 * number + len(feed["input"]))
         truths = [Truth.of(scenes.objects("train", i, size), size) for i in indices]

@@ -53,10 +53,11 @@ class Heads:
     """Gathers what the regressions need, image by image; ``solved`` gives the heads' weights.
 
     Only the classes that the data has are fitted: indices 0 (background) to ``classes - 1``.
+    ``seen``: of each feature map only so many channels, the first ones, get weights.
     """
 
-    def __init__(self, detector: Detector, classes: int) -> None:
-        self.levels = [_LevelSums(level, classes) for level in detector.levels]
+    def __init__(self, detector: Detector, classes: int, seen: int | None = None) -> None:
+        self.levels = [_LevelSums(level, classes, seen) for level in detector.levels]
         ends = np.cumsum([level.grid**2 * len(level.boxes) for level in detector.levels])
         self._starts = ends[:-1]
         self._anchors = default_boxes(detector.levels).astype(np.float64)
@@ -84,9 +85,10 @@ class Heads:
 class _LevelSums:
     """Second moments of one level's features (a 1 appended) with themselves and the targets."""
 
-    def __init__(self, level: Level, classes: int) -> None:
+    def __init__(self, level: Level, classes: int, seen: int | None) -> None:
         self.level, self.classes = level, classes
-        width, kinds = level.channels * level.kernel**2 + 1, len(level.boxes)
+        self.seen = min(seen or level.channels, level.channels)
+        width, kinds = self.seen * level.kernel**2 + 1, len(level.boxes)
         self.all = np.zeros((width, width))
         self.objects = np.zeros((kinds, width, width))
         self.by_class = np.zeros((kinds, width, classes))
@@ -101,7 +103,7 @@ class _LevelSums:
         truths: Sequence[Truth],
     ) -> None:
         """``which`` [n, boxes * cells]: the object that each default box is to find, or -1."""
-        patches = np.stack([_patches(of_image, self.level) for of_image in features])
+        patches = np.stack([_patches(each, self.level) for each in features[:, : self.seen]])
         every = patches.reshape(-1, patches.shape[-1])
         self.all += every.T @ every
         cells = patches.shape[1]
@@ -123,6 +125,7 @@ class _LevelSums:
     def solved(self) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
         kinds, level = len(self.level.boxes), self.level
         shape = (level.channels, level.kernel, level.kernel)
+        seen = (-1, self.seen, level.kernel, level.kernel)
         classes = np.zeros((self.classes, kinds, *shape), np.float32)
         class_bias = np.full((self.classes, kinds), SILENT, np.float32)
         class_bias[0] = LOGIT_SCALE / 2
@@ -135,10 +138,10 @@ class _LevelSums:
             # What is not an object is background, each place once.
             wanted[:, 0] = (self.all - self.objects[kind])[:, -1]
             weights = _ridge(gram, wanted) * LOGIT_SCALE
-            classes[:, kind] = weights[:-1].T.reshape(-1, *shape)
+            classes[:, kind, : self.seen] = weights[:-1].T.reshape(seen)
             class_bias[:, kind] = weights[-1] - LOGIT_SCALE / 2
             weights = _ridge(self.objects[kind], self.offsets[kind])
-            boxes[:, kind] = weights[:-1].T.reshape(-1, *shape)
+            boxes[:, kind, : self.seen] = weights[:-1].T.reshape(seen)
             box_bias[:, kind] = weights[-1]
         return (
             (_halved(classes.reshape(-1, *shape)), class_bias.reshape(-1)),

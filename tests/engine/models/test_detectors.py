@@ -10,6 +10,7 @@ import pytest
 from engine.errors import ConfigError
 from engine.models import (
     counting,
+    fit_heads,
     ssd,
     ssd_mobilenet_v1,
     ssd_mobilenet_v2,
@@ -197,3 +198,24 @@ def test_offsets_that_the_fit_learns_decode_to_the_objects():
     size = anchors[2:, places] * np.exp(offsets[2:] * 0.2)
     found = np.concatenate([centre - size / 2, centre + size / 2]).T
     np.testing.assert_allclose(found, truth.corners[matched[places]], atol=1e-12)
+
+
+def test_heads_that_see_some_channels_are_those_of_a_map_with_no_others(monkeypatch):
+    monkeypatch.setattr(fit_heads, "FEWEST", 1)
+    rng = np.random.default_rng(4)
+    maps = rng.standard_normal((6, 8, 4, 4)).astype(np.float32)
+    truths = [Truth(np.array([[0.1, 0.1, 0.4, 0.5]]), np.array([1 + i % 2])) for i in range(6)]
+
+    def fitted(channels, features, seen=None):
+        level = ssd.Level("x", channels, 4, ((0.3, 0.3), (0.4, 0.2)), 3)
+        heads = fit_heads.Heads(ssd.Detector((level,), (1, 2), "Softmax", 0.05, 0.5), 3, seen)
+        heads.see([features], truths)
+        return heads.solved()
+
+    some, alone = fitted(8, maps, 2), fitted(2, maps[:, :2])
+    assert len(some) == 4 and np.abs(alone["heads.0.classes.weight"]).max() > 0
+    for name, values in some.items():
+        if name.endswith("weight"):
+            assert (values[:, 2:] == 0).all()
+            values = values[:, :2]
+        np.testing.assert_array_equal(values, alone[name], err_msg=name)
