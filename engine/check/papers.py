@@ -51,6 +51,8 @@ def _described(entry: Entry) -> Iterator[str]:
     for name, choices in allowed.items():
         if (value := found.get(name)) and str(value).lower() not in choices:
             yield f"{name} is {value}, not one of {', '.join(choices)}"
+    if entry.division == "closed" and str(found.get("is_network")).lower() == "true":
+        yield "is_network is true, which is the network division's"
     for name, folder in (("submitter", entry.submitter), ("division", entry.division)):
         if (value := found.get(name)) and str(value).lower() != folder.lower():
             yield f"{name} is {value}, but it lies under {folder}"

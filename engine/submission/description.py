@@ -9,6 +9,7 @@ from importlib import metadata
 
 from engine.config import Config
 from engine.errors import ConfigError
+from engine.published.rules import server_bound_ms
 from engine.submission.config import CATEGORIES, SYSTEM_TYPES, SystemFields
 from engine.submission.layout import AUDITS, ROUNDS, Place, found_place, place_of
 from engine.submission.machine import accelerators, machine
@@ -96,6 +97,7 @@ def must_be_complete(config: Config) -> None:
     own, found = config.submission, described(config)
     place = place_of(config)
     must_be_taken(config)
+    must_meet_the_bound(config)
     left_out = set(AUDITS) - set(config.audit.tests)
     if own.division == "closed" and left_out:
         raise ConfigError(
@@ -148,6 +150,17 @@ def must_be_taken(config: Config) -> None:
             f"{edition} takes closed results of model={name} from submission.system_type="
             f"{own.system_type} in {', '.join(asked)}, not in scenario={scenario}: choose one of "
             "them, or submission.division=open."
+        )
+
+
+def must_meet_the_bound(config: Config) -> None:
+    """Raise ConfigError for a Server bound that the suite's checker refuses, in open too."""
+    least, asked = server_bound_ms(config.rules, config.model.name), config.scenario.bound_ms
+    if config.scenario.name == "server" and asked and least and asked > least:
+        raise ConfigError(
+            f"scenario.bound_ms={asked:g} is above the {least:g} ms that {config.rules.name} "
+            f"allows for model={config.model.name}, in the open division too: leave it out or "
+            "lower it."
         )
 
 

@@ -16,7 +16,7 @@ from engine.audit.ratio import Ratio, ratio_of
 from engine.audit.rig import Rig
 from engine.audit.seeds import seeds
 from engine.warm import WarmLibrary
-from loadgen import LoadedSet, Mode
+from loadgen import Issue, LoadedSet, Mode
 
 WORK_S = 0.002
 
@@ -228,6 +228,40 @@ def test_what_is_undecided_says_its_figures_and_what_to_do(rig, monkeypatch, aud
     assert found.outcome is Outcome.UNDECIDED
     assert "1.080 (0.900 to 1.300, 4 pairs)" in found.sentence
     assert "too noisy to tell: set audit.seconds or audit.max_pairs higher" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("unseen", "outcome"), [(100, Outcome.FAIL), (245, Outcome.PASS), (250, Outcome.PASS)]
+)
+def test_a_classifier_that_knows_only_the_data_set_is_caught_by_its_answers(
+    rig, monkeypatch, unseen, outcome
+):
+    """Of 256 answers 250 are the FP32 network's on the data set, and so many on altered data."""
+
+    def agreeing(rig, library):
+        return (unseen if isinstance(library, Altered) else 250), 256
+
+    def same(first, second, *_):
+        return first(0) and second(0) and Ratio(1.0, 0.99, 1.01, 4)
+
+    monkeypatch.setattr("engine.audit.own_data._agreeing", agreeing)
+    monkeypatch.setattr("engine.audit.own_data.compare", same)
+    made = rig(Honest(), "scenario=single_stream")
+    made.parts.artefact = "a network"
+    found, _ = own_data(made)
+    assert found.outcome is outcome, found.sentence
+    assert f"{unseen / 256:.1%} of the answers are the FP32 network's" in found.sentence
+
+
+@pytest.mark.parametrize("audit", [answers, caching])
+def test_a_submissions_audits_end_with_a_run_like_that_of_the_result(rig, audit):
+    quick = Honest()
+    quick.work_s = 0
+    short = ("scenario=single_stream", "scenario.min_duration_s=0.2", "audit.max_pairs=4")
+    for mode, long_ms in (("submit", 200), ("audit", 50)):
+        _, log = audit(rig(quick, *short, f"mode={mode}"))
+        assert log.settings.min_duration_ms == long_ms
+        assert (log.settings.issue is Issue.SAME) is (audit is caching)
 
 
 def test_a_server_that_is_too_slow_with_any_seeds_is_undecided_and_says_what_to_do(rig):

@@ -59,6 +59,14 @@ def test_an_added_module_is_caught(installed):
     assert found.outcome is Outcome.FAIL and "loadgen/faster.py" in found.sentence
 
 
+def test_of_many_files_five_are_named(installed):
+    folder, distribution = installed
+    for number in range(7):
+        (folder / f"loadgen/more{number}.py").write_text("")
+    sentence = load_generator(distribution).sentence
+    assert "more4.py and 2 more. Install" in sentence and "more5" not in sentence
+
+
 def test_another_load_generator_in_front_of_the_installed_one_is_caught(installed, monkeypatch):
     folder, distribution = installed
     own = SimpleNamespace(__file__=str(folder / "loadgen/__init__.py"))

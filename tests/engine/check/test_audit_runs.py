@@ -82,6 +82,18 @@ def test_the_results_own_run_is_no_audit_of_it(tree):
     assert "TEST04/performance/run_1: is a run like any other: it asks for one sample" in again
 
 
+def test_a_model_has_the_audits_that_the_suite_has_for_it(good_trees):
+    root = good_trees["closed"]
+    entry, *_ = read_repository(root, DIVISIONS).entries
+    place = found_place(root / entry.path)
+    nowhere = replace(place, submitter=root / "nowhere")
+    for model, wanted in (("resnet50", ["TEST01", "TEST04"]), ("bert", ["TEST01"])):
+        found = audit_findings(nowhere, replace(entry, model=model))
+        assert [(path.name, message) for path, _, message in found] == [
+            (name, "is missing") for name in wanted
+        ]
+
+
 def test_an_audit_of_another_scenario_is_found(tree):
     root, division = tree("closed")
     without_sums(division)

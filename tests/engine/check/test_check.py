@@ -80,6 +80,15 @@ def test_an_edited_log_is_found(tree, values, words):
     assert words in "\n".join(said(root))
 
 
+@pytest.mark.parametrize("division", ["open", "v5_0"])
+def test_a_server_is_held_to_the_rounds_bound_in_the_open_division_too(tree, division):
+    root, folder = tree(division)
+    without_sums(folder)
+    run = folder / "Us/results/box/resnet50/Server/performance/run_1"
+    edit(run / DETAIL, effective_target_latency_ns=15_100_000)
+    assert "latency bound 15.1 ms, 15 ms is the rules'" in "\n".join(said(root))
+
+
 def test_a_run_too_short_is_found(tree):
     root, division = tree()
     without_sums(division)
@@ -128,6 +137,13 @@ def test_the_measurements_document_is_read(tree, content):
     without_sums(division)
     (division / OFFLINE / "measurements.json").write_text(content)
     assert "measurements.json: " in "\n".join(said(root))
+
+
+def test_a_closed_system_is_none_of_the_network_division(tree):
+    root, division = tree("closed")
+    edit_description(division, is_network="True")
+    (line,) = said(root)
+    assert "is_network is true, which is the network division's" in line
 
 
 def test_a_closed_system_needs_all_its_scenarios(tree):

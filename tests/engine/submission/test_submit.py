@@ -79,6 +79,14 @@ def test_what_a_round_does_not_take_in_the_closed_division_is_refused(configured
     assert all(word in str(caught.value) for word in (*words, "submission.division=open"))
 
 
+@pytest.mark.parametrize("model", ["resnet50", "mobilenet"])
+def test_a_bound_that_the_suites_checker_refuses_is_refused_in_open_too(configured, model):
+    served = [*GIVEN, f"model={model}", "scenario=server"]
+    must_be_complete(configured(*served, "scenario.bound_ms=15"))
+    with pytest.raises(ConfigError, match=r"bound_ms=15.5 is above the 15 ms that v6_1 allows"):
+        must_be_complete(configured(*served, "scenario.bound_ms=15.5"))
+
+
 def test_a_datacenter_serves_resnet50_in_v5_0_only(configured):
     served = [*CLOSED, "scenario=server", "submission.system_type=datacenter"]
     must_be_complete(configured(*served, "rules=v5_0"))
