@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -152,8 +152,7 @@ def plan(benchmark: Benchmark, curve: ServiceCurve) -> CapacityPlan:
     def reached(replicas: int) -> Fleet:
         return Fleet(replicas, peak(fleet(replicas)))
 
-    def drawn(seed: int) -> float:
-        times = curve.resampled(np.random.default_rng(seed))
+    def short(times: ServiceCurve) -> float:
         sut = system(best.max_batch, best.max_wait_us, times=times)
         return peak(sut, DRAWN_QUERIES, DRAWN_WITHIN)
 
@@ -167,7 +166,7 @@ def plan(benchmark: Benchmark, curve: ServiceCurve) -> CapacityPlan:
         late_share=asked(best.peak_qps)[1],
         batchings=batchings,
         best=best,
-        interval_qps=None if curve.trace is None else _middle([drawn(n) for n in range(DRAWN)]),
+        interval_qps=None if curve.trace is None else _interval_qps(curve, short, best.peak_qps),
         slow_share=None if curve.trace is None else curve.trace.slow_share(),
         tails=tuple((rate, tail_ms(fleet(), rate, percentile, QUERIES)) for rate in rates),
         fleets=tuple(map(reached, own.replicas)),
@@ -176,9 +175,16 @@ def plan(benchmark: Benchmark, curve: ServiceCurve) -> CapacityPlan:
     )
 
 
-def _middle(peaks: Sequence[float]) -> tuple[float, float]:
-    """Between which 95 % lie."""
-    low, high = np.quantile(peaks, (0.025, 0.975))
+def _interval_qps(
+    curve: ServiceCurve, short: Callable[[ServiceCurve], float], peak: float
+) -> tuple[float, float]:
+    """Between which 95 % of the peaks lie that profiles of drawn rounds have.
+
+    ``short``: the peak by fewer queries, which may be another one and is only compared with itself.
+    """
+    rng = np.random.default_rng(0)
+    drawn = [short(curve.resampled(rng)) for _ in range(DRAWN)]
+    low, high = np.quantile(drawn, (0.025, 0.975)) * (peak / max(short(curve), 1e-9))
     return float(low), float(high)
 
 

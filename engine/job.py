@@ -205,7 +205,8 @@ def _plan(parts: Benchmark, record: Record, reporter: Reporter) -> int:
     if parts.config.mode == "plan":
         reporter.say("simulating the profile")
         record.data["plan"] = dataclasses.asdict(plan(parts, curve))
-        plan_plot(record.data).savefig(record.folder / "plan.png", dpi=120)
+        if picture := plan_plot(record.data):
+            picture.savefig(record.folder / "plan.png", dpi=120)
     record.finish("DONE", VALID)
     return VALID
 

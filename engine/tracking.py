@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from engine.config import Config
 from engine.record import FILE, LOG_FILE, Json, without_secret
 from engine.report import files, html
-from engine.report.plots import latency_plot, search_plot
+from engine.report.plots import latency_plot, plan_plot, search_plot
 
 DEFAULT_STORE = Path("runs/mlflow.db")
 VALUE_LIMIT = 6000
@@ -104,9 +104,10 @@ class MlflowTracker:
         client.log_batch(run_id, params=params)
         metrics = [Metric(key, value, ended_ms, 0) for key, value in metrics_of(record).items()]
         client.log_batch(run_id, metrics=metrics)
-        for figure, draw in (("latency_cdf.png", latency_plot), ("search.png", search_plot)):
+        pictures = {"latency_cdf": latency_plot, "search": search_plot, "plan": plan_plot}
+        for figure, draw in pictures.items():
             if (picture := draw(record)) is not None:
-                client.log_figure(run_id, picture, figure)
+                client.log_figure(run_id, picture, f"{figure}.png")
         for file in (FILE, LOG_FILE, html.FILE, files.MARKDOWN):
             if (folder / file).is_file():
                 client.log_artifact(run_id, str(folder / file))
@@ -201,6 +202,8 @@ def metrics_of(record: Json) -> dict[str, float]:
             figures[f"peak_{name}_qps"] = value
         figures["unloaded_latency_ms"] = search.get("unloaded_ms")
         figures["offline_ceiling_qps"] = search.get("ceiling_qps")
+    if best := (record["plan"] or {}).get("best"):
+        figures["predicted_peak_qps"] = best["peak_qps"]
     if accuracy := record["accuracy"]:
         metric = accuracy["quality"]["metric"]
         figures[metric] = accuracy["quality"]["value"]

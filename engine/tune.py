@@ -16,11 +16,12 @@ from omegaconf import OmegaConf
 from engine.build import Benchmark, Say
 from engine.config import Config
 from engine.errors import ConfigError
-from engine.paths import OWN_CONF, conf_dir
+from engine.paths import OWN_CONF
 from engine.performance import Follow, limits_of, part_of
 from engine.plan import full_settings
 from engine.record import Record
 from engine.systems import restarted, usable_cores
+from engine.validation import GROUPS
 from loadgen.files import atomically
 from multirun.belief import Belief
 from multirun.probing import evaluate, run_length_s, target_of
@@ -109,7 +110,6 @@ def write_experiment(
     """Write what the ``overrides`` ask for, with the setting, as ``experiment=name``; its path."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    groups = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}
     bases: list[Any] = []
     chosen: list[Any] = []
     values = OmegaConf.create()
@@ -117,8 +117,8 @@ def write_experiment(
         key, value = override.key_or_group, cast("Any", override.value())
         if key == "experiment":
             bases += [value] if isinstance(value, str) else value or []
-        elif key in groups:
-            chosen.append({f"override /{key}": value})
+        elif key in GROUPS:
+            chosen.append({f"override /{key}": value or "null"})  # as in sut=null
         elif not key.startswith("search.tune."):
             OmegaConf.update(values, key, value)
     for key, number in setting.items():

@@ -63,6 +63,9 @@ def parts(record: Json, page: Page, pictures: Iterable[str] = ()) -> Iterator[st
         yield from _runs(performance, page)
         yield from _energy(record, page)
         yield from _preprocessing(record, page)
+    if plan := record["plan"]:
+        yield from _plan(plan, page)
+        yield from pictures
     yield from _search(record, page)
     yield from _accuracy(record, page)
     yield from _audits(record, page)
@@ -81,6 +84,32 @@ def parts(record: Json, page: Page, pictures: Iterable[str] = ()) -> Iterator[st
             yield page.table(("", ""), [(k, plain(v)) for k, v in record[part].items()])
     yield page.heading("Configuration")
     yield page.folded("every key", page.code(_yaml(record["config"])))
+
+
+def _plan(plan: Json, page: Page) -> Iterator[str]:
+    """The profile, and what was simulated from it."""
+    curve = plan["curve"]
+    yield page.heading("Profile")
+    yield page.table(
+        ("batch", "median service (ms)"),
+        [(size, f"{ms:.3f}") for size, ms in zip(curve["batch"], curve["service_ms"], strict=True)],
+    )
+    if "best" not in plan:
+        return
+    yield page.heading("Predicted peaks")
+    yield page.paragraph(
+        f"Inside p{plan['percentile']:g} <= {plan['bound_ms']:g} ms, simulated from the service "
+        "times; not measured."
+    )
+    best = plan["best"]
+    rows = [
+        (f"batch <= {b['max_batch']}, wait {b['max_wait_us']:g} us", 1, f"{b['peak_qps']:.4g}")
+        for b in plan["batchings"]
+    ]
+    named = f"the best: batch <= {best['max_batch']}, wait {best['max_wait_us']:g} us"
+    fleets = [*plan["fleets"], *([plan["needed"]] if plan["needed"] else [])]
+    rows += [(named, fleet["replicas"], f"{fleet['peak_qps']:.4g}") for fleet in fleets]
+    yield page.table(("system", "replicas", "queries/s"), rows)
 
 
 def limits(record: Json) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.record import LOG_FILE
 from engine.report import content, page
-from engine.report.plots import latency_plot, search_plot
+from engine.report.plots import latency_plot, plan_plot, search_plot
 from engine.report.summary import metric_text, names_of
 from engine.report.timeline import batch_plot, latency_timeline_plot, read_timeline
 from loadgen.files import atomically
@@ -48,6 +48,7 @@ def _pictures(record: Json, folder: Path) -> Iterator[str]:
             page.picture(batch_plot(timeline), "Batch sizes over the run"),
         ]
     found.append(page.picture(search_plot(record), "The search: rate against tail latency"))
+    found.append(page.picture(plan_plot(record), "The plan: rate against simulated tail latency"))
     if any(found):
         yield page.heading("Pictures")
         yield f'<div class="pictures">{"".join(found)}</div>'

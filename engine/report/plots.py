@@ -37,15 +37,17 @@ def _title(record: dict[str, Any]) -> str:
     return " · ".join((*names_of(record), str(record["verdict"])))
 
 
-def plan_plot(record: dict[str, Any]) -> Figure:
+def plan_plot(record: dict[str, Any]) -> Figure | None:
     """Rate against tail latency by simulation of the profile, with the bound and the peak."""
-    plan = record["plan"]
+    plan = record["plan"] or {}
+    if "best" not in plan:
+        return None
     figure, axes = canvas()
     axes.plot(*zip(*plan["tails"], strict=True), color=PASSED, marker="o", markersize=3)
-    axes.axhline(plan["bound_ms"], color=BOUND, linestyle="--")
-    axes.axvline(plan["best"]["peak_qps"], color=FAILED, linestyle=":")
-    if plan["interval_qps"]:
-        axes.axvspan(*plan["interval_qps"], color=FAILED, alpha=0.15, linewidth=0)
+    axes.axhline(plan["bound_ms"], color=BOUND, linestyle="--", label="bound")
+    axes.axvline(plan["best"]["peak_qps"], color=FAILED, linestyle=":", label="peak")
+    if ends := plan["interval_qps"]:
+        axes.axvspan(*ends, color=FAILED, alpha=0.12, linewidth=0, label="peak, 95 % interval")
     axes.set_yscale("log")
     plain_numbers(axes.yaxis)
     axes.set_xlabel("queries/s")
@@ -57,6 +59,7 @@ def plan_plot(record: dict[str, Any]) -> Figure:
         f"wait {best['max_wait_us']:g} us, bound {plan['bound_ms']:g} ms",
         fontsize="medium",
     )
+    axes.legend(frameon=False)
     return figure
 
 

@@ -23,7 +23,8 @@ def test_the_predicted_peak_is_the_one_that_a_search_finds(engine):
 
 
 def test_a_plan_names_the_smallest_fleet_and_draws_its_tail(engine):
-    ended = engine("mode=plan", *SYSTEM, "plan.replicas=[1,2]", "plan.target_qps=20000")
+    asked = ("plan.replicas=[1,2]", "plan.target_qps=20000", "plan.max_wait_us=[0]")
+    ended = engine("mode=plan", *SYSTEM, *asked, "report=true")
     plan = ended.record["plan"]
     one, two = plan["fleets"]
     assert two["peak_qps"] > 1.9 * one["peak_qps"]
@@ -39,6 +40,10 @@ def test_a_plan_names_the_smallest_fleet_and_draws_its_tail(engine):
     (picture,) = ended.folder.glob("runs/**/plan.png")
     assert picture.stat().st_size > 10_000
     assert "20000 queries/s need" in ended.out
+    (page,) = ended.folder.glob("runs/**/report.html")
+    assert "Predicted peaks" in page.read_text()
+    assert f">{two['peak_qps']:.4g}<" in page.read_text()
+    assert page.read_text().count("<svg") + page.read_text().count("<img") == 1
     assert "simulated" in ended.out
 
 

@@ -82,6 +82,7 @@ def test_metrics_have_names_that_mlflow_takes():
             "statistics": {"latency_ms": {"p99.9": 1.0, "mean": 2.0}, "wake_late_us": {"p50": 3.0}},
         },
         "search": {"best_qps": None, "unloaded_ms": 2.5},
+        "plan": {"best": {"peak_qps": 70.0}},
         "accuracy": {
             "quality": {"metric": "coco_map_percent", "value": 21.5},
             "target": {"reference": 22.0},
@@ -92,6 +93,7 @@ def test_metrics_have_names_that_mlflow_takes():
     assert metrics["latency_p99.9_ms"] == 1.0
     assert metrics["unloaded_latency_ms"] == 2.5
     assert "peak_qps" not in metrics
+    assert metrics["predicted_peak_qps"] == 70.0
     assert all(re.fullmatch(r"[\w.\- /]+", name) for name in metrics)
 
 

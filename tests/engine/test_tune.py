@@ -48,20 +48,19 @@ def test_the_best_setting_is_found_and_reproduced_by_one_override(engine):
 def test_a_tuned_experiment_builds_on_the_one_it_was_tuned_with(tmp_path):
     file = write_experiment(
         "mine",
-        ["experiment=squeezenet_photos", "precision=int8", "scenario.bound_ms=7", "mode=both"],
+        ["experiment=squeezenet_photos", "sut=null", "scenario.bound_ms=7", "mode=both"],
         {"workers": 2},
         tmp_path,
     )
     written = OmegaConf.load(file)
-    assert written.defaults == ["squeezenet_photos", {"override /precision": "int8"}, "_self_"]
+    assert written.defaults == ["squeezenet_photos", {"override /sut": "null"}, "_self_"]
     assert (written.scenario.bound_ms, written.mode, written.sut.workers) == (7, "both", 2)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = compose(
             "config",
             ["experiment=mine", f"hydra.searchpath=[file://{tmp_path}]"],
         )
-    assert config.precision.name == "int8"
-    assert config.dataset.name == "photos"
+    assert (config.sut.kind, config.dataset.name) == ("null", "photos")
     assert config.scenario.bound_ms == 7
     assert config.sut.workers == 2
 
