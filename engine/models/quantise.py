@@ -28,6 +28,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from engine.cache import Cache
 from engine.errors import ConfigError
 from engine.models import int4
+from engine.models.folding import fold
 from engine.models.saturation import unsigned, weight_ranges
 
 BATCH = 16
@@ -64,6 +65,8 @@ def quantise(
             folded = folder / "folded.onnx"
             quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
             whole = onnx.load(str(folded))
+            fold(whole)
+            onnx.save(whole, str(folded))
             kept = kept_in_floating_point(whole)
             quantize_static(
                 str(folded),
