@@ -140,7 +140,8 @@ def _held_by(record: Json) -> Iterator[str]:
         if (row["name"].endswith(ends) and not row["name"].startswith("early"))
         or "skipped" in row["name"]
     ]
-    high = (record["search"] or {}).get("high_qps")
+    search = record["search"] or {}
+    high = None if "best_streams" in search else search.get("high_qps")
     failed = f" At {_rate(high)} it was missed." if high else ""
     for row in tails:
         yield (

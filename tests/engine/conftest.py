@@ -166,11 +166,15 @@ def submitted(root, scenario, rules, division, library, answering):
 
 @pytest.fixture(scope="session")
 def good_trees(tmp_path_factory, library_of, scripted_sut):
-    """Trees in which nothing is wrong."""
-    made = {}
-    for name, (rules, division, scenarios) in GOOD.items():
-        made[name] = tmp_path_factory.mktemp(name) / "tree"
-        for scenario in scenarios:
-            library, answering = library_of(50_000, 1024), scripted_sut(max_batch=10_000)
-            submitted(made[name], scenario, rules, division, library, answering)
-    return made
+    """Trees in which nothing is wrong, each made when it is first asked for."""
+
+    class Trees(dict):
+        def __missing__(self, name):
+            rules, division, scenarios = GOOD[name]
+            self[name] = tmp_path_factory.mktemp(name) / "tree"
+            for scenario in scenarios:
+                library, answering = library_of(50_000, 1024), scripted_sut(max_batch=10_000)
+                submitted(self[name], scenario, rules, division, library, answering)
+            return self[name]
+
+    return Trees()

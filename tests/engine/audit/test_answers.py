@@ -1,5 +1,7 @@
 """A system that answers otherwise when it is timed is caught; an honest one passes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -73,6 +75,14 @@ def test_answers_close_to_the_limit_are_not_judged_and_longer_runs_not_advised(a
     found = same_answers(performance(Wavering(max_batch=16), count=4000), accuracy, TASK)
     assert found.outcome is Outcome.UNDECIDED
     assert "too close to the limit to tell: set sut.max_batch=1" in found.sentence
+
+
+def test_an_answer_to_a_sample_that_the_accuracy_run_never_asked_differs(accuracy):
+    half = replace(
+        accuracy, sample_index=accuracy.sample_index[:32], responses=accuracy.responses[:32]
+    )
+    found = same_answers(performance(NullSut(max_batch=16)), half, TASK)
+    assert found.outcome is Outcome.FAIL and 900 < found.figures["differing"] < 1100
 
 
 def test_a_run_that_kept_nothing_is_not_judged(accuracy):
