@@ -54,13 +54,23 @@ def measure(benchmark: Benchmark, record: Record, follow: Follow, say: Say) -> S
     try:
         speed = part.measure()
     except RunFailed as failure:
-        record.performance(failure.log, judge(failure.log))
-        return Speed(failure.log.ending, False, None)
+        return _broken(failure.log, benchmark, record)
     if not benchmark.config.scenario.timed_preprocessing or speed.ending is not Ending.COMPLETE:
         return speed
     beside = put_preprocessed(benchmark, record, follow)
     interrupted = beside is not None and beside.ending is Ending.INTERRUPTED
     return dataclasses.replace(speed, ending=Ending.INTERRUPTED) if interrupted else speed
+
+
+def _broken(log: RunLog, benchmark: Benchmark, record: Record) -> Speed:
+    """A run on the way to the result failed, and there is none."""
+    config = benchmark.config
+    if config.scenario.name == Scenario.OFFLINE:
+        record.performance(log, judge(log))
+    else:
+        record.broken(log, judge(log), searches_streams(config))
+    message = f"The search ended with a run in which {len(log.failed):,} samples failed."
+    return Speed(log.ending, False, None, message if len(log.failed) else None)
 
 
 def put_idle_power(benchmark: Benchmark, record: Record, say: Say) -> None:

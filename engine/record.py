@@ -95,13 +95,16 @@ class Record:
         write_arrays(self.folder / LOG_FILE, log)
         self.logs("performance", log, verdict)
 
+    def broken(self, log: RunLog, verdict: Verdict, streams: bool = False) -> None:
+        """Put in the run in which a search broke off; what it measured is not the benchmark's."""
+        self.performance(log, verdict)
+        self.data["performance"]["metric"] = _no_peak(streams)
+
     def unmeasured(self, row: Constraint, streams: bool = False) -> None:
         """Put in that nothing was measured, because of what ``row`` says."""
-        name, unit = ("streams", "streams") if streams else ("server_qps", "queries/s")
-        metric = Metric(name, None, unit, "none")
         self.data["performance"] = {
             "valid": False,
-            "metric": dataclasses.asdict(metric),
+            "metric": _no_peak(streams),
             "constraints": [dataclasses.asdict(row)],
             "statistics": None,
             "settings": None,
@@ -188,6 +191,11 @@ def write_arrays(path: Path, log: RunLog) -> None:
             lateness_ns=log.lateness_ns,
             **tokens,
         )
+
+
+def _no_peak(streams: bool) -> Json:
+    name, unit = ("streams", "streams") if streams else ("server_qps", "queries/s")
+    return dataclasses.asdict(Metric(name, None, unit, "none"))
 
 
 def without_secret(text: str) -> str:

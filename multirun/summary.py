@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
 Row = dict[str, Any]
 
+# Overrides that choose what the first columns of a row say.
+NAMES = ("model=", "scenario=", "sut=", "precision=")
+
 
 def rows(records: Sequence[dict[str, Any]]) -> list[Row]:
     """One row a record, every row with the same columns; units are in their names."""
-    return [_row(record) for record in records]
+    return [_row(record, text) for record, text in zip(records, apart(records), strict=True)]
+
+
+def apart(records: Sequence[dict[str, Any]]) -> list[str]:
+    """The overrides of each record that not all have, but for those that name a row anyway."""
+    asked = [shlex.split(record["command"])[3:] for record in records]
+    common = set.intersection(*map(set, asked)) if asked else set()
+    return [
+        " ".join(o for o in own if o not in common and not o.startswith(NAMES)) for own in asked
+    ]
 
 
 def missed(record: dict[str, Any]) -> list[str]:
@@ -31,7 +44,7 @@ def missed_audits(record: dict[str, Any]) -> list[dict[str, Any]]:
     return [audit for audit in record.get("audits") or [] if audit["outcome"] not in passing]
 
 
-def _row(record: dict[str, Any]) -> Row:
+def _row(record: dict[str, Any], overrides: str) -> Row:
     config = record["config"]
     performance = record["performance"] or {}
     statistics = performance.get("statistics") or {}
@@ -46,6 +59,7 @@ def _row(record: dict[str, Any]) -> Row:
         "sut": config["sut"]["name"],
         "precision": config["precision"]["name"],
         "rules": config["rules"]["name"],
+        "overrides": overrides,
         "verdict": record["verdict"],
         "metric": metric.get("name"),
         "value": search.get("best_streams", search.get("best_qps"))

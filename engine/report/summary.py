@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from multirun.summary import missed
+from multirun.summary import apart, missed
 
 STYLES = {"VALID": "bold green", "DONE": "bold", "INVALID": "bold red", "FAILED": "bold red"}
 
@@ -299,15 +299,20 @@ def why_not(record: dict[str, Any]) -> str:
 def comparison(records: Sequence[dict[str, Any]]) -> Table:
     """One row a benchmark, in the order they ran."""
     table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
-    for column in ("model", "scenario", "sut", "precision", "result", "p50 ms", "p99 ms"):
+    differing = apart(records)
+    columns = ["model", "scenario", "sut", "precision", "result", "p50 ms", "p99 ms"]
+    if any(differing):
+        columns.insert(4, "with")
+    for column in columns:
         table.add_column(column, justify="right" if column.endswith("ms") else "left")
     for column in ("quality", "verdict", "why not"):
         table.add_column(column, overflow="fold")
-    for record in records:
+    for record, overrides in zip(records, differing, strict=True):
         performance = record["performance"] or {}
         latency = (performance.get("statistics") or {}).get("latency_ms", {})
         table.add_row(
             *names_of(record),
+            *([overrides] if any(differing) else []),
             metric_text(record),
             *(f"{latency[p]:.3f}" if p in latency else "-" for p in ("p50", "p99")),
             quality_text(record["accuracy"]),

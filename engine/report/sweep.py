@@ -14,14 +14,14 @@ from engine.report.files import MARKDOWN
 from engine.report.plots import BOUND, PASSED, canvas
 from engine.report.summary import metric_text, names_of, quality_text, why_not
 from loadgen.files import atomically
-from multirun.summary import rows
+from multirun.summary import apart, rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Json = dict[str, Any]
 
-HEADER = ("model", "scenario", "system", "precision", "result", "quality", "", "why not")
+HEADER = ("model", "scenario", "system", "precision", "with", "result", "quality", "", "why not")
 NO_TOTAL = "Results of different models or scenarios have no common figure; there is no total."
 
 
@@ -53,7 +53,7 @@ def sweep_text(records: Sequence[Json], folders: Sequence[Path], root: Path) -> 
         (
             f"# Sweep of {len(records)} runs",
             markdown.paragraph(NO_TOTAL),
-            markdown.table(HEADER, map(_row, records)),
+            markdown.table(HEADER, map(_row, records, apart(records))),
             markdown.heading("Reports of the runs"),
             "\n".join(links),
             markdown.heading("Run it again"),
@@ -65,7 +65,7 @@ def sweep_text(records: Sequence[Json], folders: Sequence[Path], root: Path) -> 
 def _parts(records: Sequence[Json], folders: Sequence[Path], root: Path) -> Iterator[str]:
     yield f"<h1>Sweep of {len(records)} runs</h1>"
     yield page.paragraph(NO_TOTAL, "soft")
-    yield page.table(HEADER, map(_row, records))
+    yield page.table(HEADER, map(_row, records, apart(records)))
     yield page.heading("Reports of the runs")
     links = (_link(record, folder, root) for record, folder in zip(records, folders, strict=True))
     yield f"<ul>{''.join(links)}</ul>"
@@ -77,10 +77,11 @@ def _parts(records: Sequence[Json], folders: Sequence[Path], root: Path) -> Iter
     yield page.code("\n".join(record["command"] for record in records))
 
 
-def _row(record: Json) -> tuple[str, ...]:
+def _row(record: Json, overrides: str) -> tuple[str, ...]:
     quality = quality_text(record["accuracy"])
     return (
         *names_of(record),
+        overrides,
         metric_text(record),
         quality,
         str(record["verdict"]),
@@ -113,7 +114,7 @@ def result_plots(records: Sequence[Json]) -> Iterator[tuple[str, Figure]]:
             continue
         figure, axes = canvas()
         figure.set_figheight(max(2.0, 0.4 * len(some) + 1))
-        labels = [f"{names[2]} {names[3]}" for _, names in some]
+        labels = [f"{names[2]} {names[3]} {row['overrides']}".rstrip() for row, names in some]
         colours = [PASSED if row["verdict"] == "VALID" else BOUND for row, _ in some]
         axes.barh(range(len(some)), [row["value"] for row, _ in some], color=colours)
         axes.set_yticks(range(len(some)), labels, fontsize=8)

@@ -41,3 +41,11 @@ def test_one_that_stays_slow_is_too_slow_by_its_best(timed):
 def test_one_that_is_far_too_slow_is_timed_once(timed):
     limits, times = timed(1.1 * DISTURBED * BOUND_MS, 1.0)
     assert (limits.feasible, times) == (False, 1)
+
+
+def test_a_search_that_a_failing_system_ends_has_no_figure_of_another_scenario(engine):
+    ended = engine("sut=simulated", "sut.fail_share=0.5")
+    assert ended.code == 2
+    metric = ended.record["performance"]["metric"]
+    assert (metric["name"], metric["value"]) == ("server_qps", None)
+    assert "The search ended with a run in which" in ended.record["message"]

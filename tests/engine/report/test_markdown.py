@@ -89,9 +89,14 @@ def test_a_run_has_its_row_and_a_sweep_all_of_them(engine):
     own = []
     for file in sorted(folder.glob("*/summary.csv")):
         own += list(csv.DictReader(file.read_text().splitlines()))
+    apart = [row.pop("overrides") for row in rows]
+    assert apart == ["scenario.target_qps=100", "scenario.target_qps=3000"]
+    assert [row.pop("overrides") for row in own] == ["", ""]
     assert own == rows
+    assert all(overrides in ended.out for overrides in apart)
     text = (folder / "report.md").read_text()
     assert text.startswith("# Sweep of 2 runs") and "there is no total" in text
+    assert "target_qps=3000 |" in text
     targets = [line.partition("](")[2].partition(")")[0] for line in text.splitlines()]
     found = [target for target in targets if target]
     assert len(found) == 2 and all((folder / target).is_file() for target in found)
