@@ -66,21 +66,14 @@ def assess(
 
 
 def must_know_the_truth(benchmark: Benchmark) -> None:
-    """Raise ConfigError where the network never learnt what the truth means."""
+    """Raise ConfigError where the network never learnt what the synthetic truth means."""
     assert benchmark.artefact is not None
-    weights, synthetic = benchmark.artefact.weights, benchmark.library.synthetic
-    if synthetic and weights != "fitted":
+    if benchmark.library.synthetic and benchmark.artefact.weights != "fitted":
         raise ConfigError(
             f"mode={benchmark.config.mode}: {_unfitted(benchmark)}, so its answers would mean "
             f"nothing. {_fitted_versions(benchmark)}. Choose one of these, "
             f"dataset={REAL_DATA[benchmark.config.model.task]} dataset.path=FOLDER, or "
             "mode=performance."
-        )
-    if not synthetic and weights in ("seeded", "fitted"):
-        raise ConfigError(
-            f"mode={benchmark.config.mode}: the weights of {benchmark.config.model.name} are "
-            f"{weights}, not trained on {benchmark.library.name}. Set model.weights=FILE, use "
-            "dataset=synthetic, or mode=performance."
         )
 
 

@@ -62,7 +62,7 @@ def test_quick_has_the_bound_and_percentile_of_the_rules(configured):
         ([*SMALL, "+model.size=300"], ["model.size=300", "sentences"]),
         (
             [*FITTED, "dataset=wmt16", f"dataset.path={SAMPLE}", "dataset.count=3", "mode=both"],
-            ["fitted, not trained on wmt16", "model.weights=FILE"],
+            ["made here, not trained on wmt16", "model.weights=FILE"],
         ),
     ],
 )
