@@ -123,7 +123,8 @@ def _eta_s(progress: Progress) -> float | None:
         # A run that may extend itself is expected to end as planned, until it does not.
         planned = progress.queries.traffic.least_queries or len(scheduled_ns)
         last = scheduled_ns[min(len(scheduled_ns), max(planned, progress.issued)) - 1]
-        return max(0.0, float(last) / 1e9 - progress.elapsed_s)
+        waited_for = progress.elapsed_s / max(progress.completed, 1) * progress.outstanding
+        return max(waited_for, float(last) / 1e9 - progress.elapsed_s)
     if not progress.completed:
         return None
     return progress.elapsed_s * (progress.total / progress.completed - 1)

@@ -3,11 +3,14 @@
 import io
 import threading
 import time
+from types import SimpleNamespace
 
+import numpy as np
 from rich.console import Console
 
 from engine.report.progress import Reporter, line
 from loadgen import run
+from loadgen.progress import Progress
 
 
 def slow(batch):
@@ -43,6 +46,19 @@ def test_a_closed_loop_estimates_by_its_duration(settings, library, scripted_sut
     asked = settings("single_stream", min_duration_ms=500)
     seen = lines_of(asked, library, scripted_sut)
     assert "ETA 0 s" in seen[-1]
+
+
+def test_a_queue_that_is_left_at_the_end_takes_its_time(settings):
+    """Ten seconds of arrivals are over, and half of them are answered."""
+    traffic = SimpleNamespace(
+        scheduled_ns=np.linspace(0, 10e9, 1000), least_queries=1000, samples_per_query=1
+    )
+    arrays = (traffic.scheduled_ns, None, np.full(1000, -1), None)
+    counts = {"failed": 0, "over_bound": 0, "overdue": 0, "known": 0, "waiting": 480}
+    queries = SimpleNamespace(traffic=traffic, arrays=arrays)
+    asked = settings(target_qps=100.0)
+    progress = Progress(asked, 10.0, 520, 500, total=1000, queries=queries, **counts)
+    assert "ETA 10 s" in line("server", progress)
 
 
 def test_offline_estimates_by_its_speed(settings, library, scripted_sut):
