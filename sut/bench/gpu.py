@@ -141,7 +141,9 @@ def _ours(given: Subject, plain: Subject, asked: Any, say: Any) -> float:
 
 def _check(sut: CupySut, given: Subject, plain: Subject, label: Any, say: Any) -> None:
     images = np.asarray(given.samples.inputs[0][:CHECKED], np.float32)
-    own = layers.differences(sut._executors[0], sut._network, plain.path, images, sut._images[0])
+    executor, network = sut._executors[0], sut._network
+    assert isinstance(executor, Executor) and isinstance(network, Network)
+    own = layers.differences(executor, network, plain.path, images, sut._sources[0])
     for kind in dict.fromkeys(x[0] for x in own):
         worst = max((x for x in own if x[0] == kind), key=lambda x: x[2])
         say(
@@ -159,9 +161,8 @@ def _check(sut: CupySut, given: Subject, plain: Subject, label: Any, say: Any) -
         ]
     )
     count = min(64, len(answers))
-    wanted = layers.reference(plain.path, [sut._network.response], given.samples.inputs[0][:count])[
-        sut._network.response
-    ]
+    logits = layers.reference(plain.path, [network.response], given.samples.inputs[0][:count])
+    wanted = logits[network.response]
     say(
         **label,
         top1=float((answers == given.labels).mean()),
@@ -170,7 +171,9 @@ def _check(sut: CupySut, given: Subject, plain: Subject, label: Any, say: Any) -
 
 
 def _steps(sut: CupySut, batch: int, label: Any, say: Any) -> None:
-    found = profile.steps(sut._executors[0]._resident, sut._executors[0], batch, sut._images[0])
+    executor = sut._executors[0]
+    assert isinstance(executor, Executor)
+    found = profile.steps(executor._resident, executor, batch, sut._sources[0])
     kinds: dict[tuple[str, str], list[profile.Timed]] = {}
     for x in found:
         kinds.setdefault((x.kind, x.shape), []).append(x)

@@ -54,6 +54,8 @@ def _cupy(count):
 class _Executor:
     """Answers with the rows it was given; each batch takes 4 ms, once the one before has ended."""
 
+    launches_ahead = True
+
     def __init__(self):
         self.rows, self.launched = np.zeros((2, 256), np.int32), []
         self.seats, self.until, self.behind = {}, 0.0, 0
@@ -149,7 +151,9 @@ def test_every_layer_and_answer_is_onnx_runtimes(name, start_from_device, networ
         got = sut._infer(1, samples, np.arange(10, 10 + count))
         assert (got == wanted[:count]).mean() >= 0.8
     if start_from_device:
-        found = differences(sut._executors[0], sut._network, networks[name], images, sut._images[0])
+        found = differences(
+            sut._executors[0], sut._network, networks[name], images, sut._sources[0]
+        )
         assert max(error for _, _, error, _ in found) < 2e-2
     sut.unload()
 

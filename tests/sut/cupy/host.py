@@ -1,0 +1,121 @@
+"""The processor in a device's place: kernels compiled for it, NumPy's products, and as much of CuPy
+as an executor uses."""
+
+import ctypes
+import shutil
+import subprocess
+from contextlib import nullcontext
+from importlib import resources
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+COMPILER = shutil.which("g++")
+FLAGS = ("-std=c++20", "-O1", "-w", "-Wno-psabi", "-ffp-contract=off", "-shared", "-fPIC")
+
+
+def compiled(name, folder, *flags, source=None):
+    """The library of ``name``.cu's kernels; ``source``: the folder to read that from."""
+    target = folder / f"{name}.so"
+    sources = [f"-I{source}"] if source else []
+    sources += [f"-I{resources.files('sut.cupy')}", "-x", "c++"]
+    here = Path(__file__).parent / f"{name}.cpp"
+    subprocess.run([COMPILER, *FLAGS, *flags, *sources, str(here), "-o", str(target)], check=True)
+    return ctypes.CDLL(str(target))
+
+
+def launch(library, name, grid, threads, arguments):
+    """A launch, as CuPy makes it; whole and floating-point numbers of Python are of 4 bytes."""
+    held = []
+    for x in arguments:
+        if isinstance(x, np.ndarray) or x is None:
+            held.append(ctypes.c_void_p(None if x is None else x.ctypes.data))
+        else:
+            held.append(
+                ctypes.c_float(x) if isinstance(x, float | np.floating) else ctypes.c_int(x)
+            )
+    pointers = (ctypes.c_void_p * len(held))(*map(ctypes.addressof, held))
+    getattr(library, f"run_{name}")(*(*grid, 1)[:2], threads, pointers)
+
+
+class Host:
+    """A ``Machine`` in single precision. While ``graph`` is a list, what is to be done is put there
+    instead of being done, as when a stream is captured."""
+
+    number, threads = np.float32, 32
+
+    def __init__(self, library):
+        self.library, self.graph = library, None
+
+    def array(self, values):
+        return np.array(values)
+
+    def empty(self, shape, dtype):
+        made = np.empty(shape, dtype)
+        made.reshape(-1).view(np.uint8).fill(0x7F)  # a large number: whoever reads it is seen
+        return made
+
+    def multiply(self, x, weights, out):
+        def product():
+            with np.errstate(all="ignore"):  # of rows that no beam has
+                np.matmul(x, np.swapaxes(weights, -1, -2), out=out)
+
+        self._do(product)
+
+    def launch(self, name, grid, threads, arguments):
+        self._do(lambda: launch(self.library, name, grid, threads, arguments))
+
+    def _do(self, what):
+        what() if self.graph is None else self.graph.append(what)
+
+
+class Stream:
+    """A stream whose graphs are lists of what ``machine`` would have done."""
+
+    def __init__(self):
+        self.machine, self.launched = None, 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def begin_capture(self):
+        self.machine.graph = []
+
+    def end_capture(self):
+        done, self.machine.graph = self.machine.graph, None
+
+        def run(stream):
+            self.launched += 1
+            for each in done:
+                each()
+
+        return SimpleNamespace(launch=run)
+
+    def synchronize(self):
+        pass
+
+
+def resident(network, library):
+    """What ``TranslationExecutor`` takes, of a network."""
+    from sut.cupy.translator import stored
+
+    event = SimpleNamespace(record=lambda stream: None, synchronize=lambda: None)
+    cuda = SimpleNamespace(
+        Stream=lambda non_blocking: Stream(),
+        Event=lambda disable_timing: event,
+        alloc_pinned_memory=bytearray,
+        Device=lambda number: nullcontext(),
+    )
+
+    def machine(stream):
+        stream.machine = Host(library)
+        return stream.machine
+
+    cp = SimpleNamespace(cuda=cuda)
+    return SimpleNamespace(
+        cp=cp, network=network, machine=machine, weights=stored(Host(library), network)
+    )
