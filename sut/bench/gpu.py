@@ -19,6 +19,8 @@ from sut.bench import layers, peers, profile, torch_graph
 from sut.bench.cpu import Loaded
 from sut.bench.networks import NETWORKS, Subject, subject
 from sut.cupy import CupySut
+from sut.cupy.executor import Executor
+from sut.cupy.graph import Network
 from sut.device import batch_sizes
 
 CHECKED = 8

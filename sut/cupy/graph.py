@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sut.cupy.detector import Detections, ending
-from sut.cupy.translation import Translation, translation
 
 Floats = NDArray[np.float32]
 Pads = tuple[int, int, int, int]
@@ -108,20 +106,12 @@ class Network:
         return sum(layer.weights.size + layer.bias.size for layer in own)
 
 
-def read(path: Path, output: str) -> Network | Translation:
-    """The network in the ONNX file ``path`` whose output ``output`` is the answer: int64 [n],
-    float32 [n, most, 7] of a detector, or int32 [n, steps] of a translation.
+def network_of(graph: Any, output: str) -> Network:
+    """The network of an ONNX graph whose output ``output`` is the answer: int64 [n], or float32
+    [n, most, 7] of a detector.
 
     Raises RuntimeError, with its name, for the first node that the device has no layer for.
     """
-    import onnx
-
-    try:
-        graph = onnx.load(str(path)).graph
-    except Exception as error:  # protobuf and onnx raise types of their own
-        raise RuntimeError(f"{path} cannot be read as ONNX: {error}") from error
-    if translates := translation(graph, output):
-        return translates
     reader = _Reader(graph)
     for node in graph.node:
         reader.add(node)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from loadgen import Batch, LoadedSet, Queries
 from sut.cupy.arena import arena_of
 from sut.cupy.executor import Executor, Resident
-from sut.cupy.graph import read
+from sut.cupy.files import read
 from sut.cupy.images import AT_ONCE, image_bytes, stored, upload
 from sut.cupy.needs import modules
 from sut.cupy.plans import PlanBook

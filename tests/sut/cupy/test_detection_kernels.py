@@ -11,7 +11,7 @@ from engine.models.graph import Builder
 from engine.models.ssd import Detector, Level, detect
 from sut.cupy.arena import arena_of, bytes_of
 from sut.cupy.detection import launches
-from sut.cupy.graph import read
+from sut.cupy.files import read
 from sut.cupy.steps import number_of, problem_of, steps_of, stored_channels
 
 from . import plain

@@ -10,7 +10,7 @@ import pytest
 from onnx import helper
 
 from engine.models import beam, gnmt, weights
-from sut.cupy.graph import read
+from sut.cupy.files import read
 from sut.cupy.sentences import Sentences, rows_of
 from sut.cupy.translation_executor import TranslationExecutor, buffer_bytes
 from sut.cupy.translator import Translator, buffers, stored
