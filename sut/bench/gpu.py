@@ -1,7 +1,7 @@
 """Measure the systems of this machine's GPU, beside PyTorch on the same card.
 
-Classifiers on ``sut=cupy`` in every scenario and layer by layer; all five networks offline on all
-systems that are installed.
+Classifiers and GNMT on ``sut=cupy`` in every scenario and layer by layer; all five networks offline
+on all systems that are installed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from loadgen import Mode, Scenario, Settings, judge, run
-from sut.bench import layers, peers, profile, torch_graph
-from sut.bench.cpu import Loaded
+from sut.bench import layers, peers, profile, torch_graph, translation
 from sut.bench.networks import NETWORKS, Subject, subject
+from sut.bench.scenarios import scenarios
 from sut.cupy import CupySut
 from sut.cupy.executor import Executor
 from sut.cupy.graph import Network
@@ -25,13 +24,6 @@ from sut.device import batch_sizes
 
 CHECKED = 8
 """Images of the element-wise check."""
-SHARES = (0.9, 0.95, 0.97)
-"""Of the Offline throughput, that Server is tried at."""
-WARMUP_MS = 2000.0
-"""Before each run: about as long as the card takes to settle at its power limit, during which it
-runs faster and then, for a tenth of a second, slower than it can for long.
-"""
-BOUNDS_MS = {"resnet50": 15.0, "mobilenet": 10.0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +61,8 @@ def show(asked: argparse.Namespace) -> None:
     for name in asked.networks:
         if NETWORKS[name].task == "image_classification":
             _classifier(name, asked, say)
+        elif NETWORKS[name].task == "translation":
+            translation.measure(subject(name, "fp16", asked.samples, asked.cache), asked, say)
         elif NETWORKS[name].task == "object_detection" and "torch" not in asked.without:
             batch = min(max(asked.batches), NETWORKS[name].batch)
             given = subject(name, "fp16", asked.samples, asked.cache)
@@ -77,7 +71,7 @@ def show(asked: argparse.Namespace) -> None:
                 network=name, system="torch fp16 graph, heads", batch=batch, images_per_s=found_rate
             )
         if "peers" not in asked.without:
-            measured = NETWORKS[name].task == "image_classification"
+            measured = NETWORKS[name].task != "object_detection"
             chosen = [x for x in peers.cases(name) if not (measured and x[0] == "cupy")]
             by = partial(_subject, name, asked)
             peers.compare(name, by, chosen, asked, say)
@@ -137,7 +131,7 @@ def _ours(given: Subject, plain: Subject, asked: Any, say: Any) -> float:
     if "steps" not in asked.without:
         _steps(sut, max(asked.batches), label, say)
     if "scenarios" not in asked.without:
-        best = max(best, _scenarios(sut, given, asked, label, say))
+        best = max(best, scenarios(sut, given.name, given.samples, asked.seconds, label, say))
     return best
 
 
@@ -200,52 +194,6 @@ def _steps(sut: CupySut, batch: int, label: Any, say: Any) -> None:
         gb=sum(x.least_bytes for x in found) / 1e9,
         tflop=sum(x.operations for x in found) / 1e12,
     )
-
-
-def _scenarios(sut: CupySut, given: Subject, asked: Any, label: Any, say: Any) -> float:
-    """Offline with two streams, Server at rising shares of it and SingleStream with one."""
-    library, ms = Loaded(given.samples), 1e3 * asked.seconds
-
-    def measured(scenario: Scenario, **more: Any) -> Any:
-        settings = Settings(
-            scenario=scenario, mode=Mode.PERFORMANCE, min_query_count=1, warmup_ms=WARMUP_MS, **more
-        )
-        log = run(settings, library, sut)
-        return log, judge(log)
-
-    rate = peers.offline(sut, given.samples, asked.seconds, WARMUP_MS)
-    say(**label, scenario="offline", images_per_s=rate)
-    sut.workers = 1
-    for share in SHARES:
-        log, verdict = measured(
-            Scenario.SERVER,
-            target_qps=share * rate,
-            min_duration_ms=ms,
-            bound_ms=BOUNDS_MS[given.name],
-        )
-        tail = float(np.percentile(log.latency_ns, 99)) / 1e6
-        say(
-            **label,
-            scenario="server",
-            share=share,
-            mean_batch=verdict.statistics.batch_size_mean,
-            p99_ms=tail,
-            valid=verdict.valid,
-            failed=[x.name for x in verdict.constraints if not x.passed],
-        )
-        if not verdict.valid:
-            break
-    log, verdict = measured(Scenario.SINGLE_STREAM, min_duration_ms=ms)
-    p50, p90, p99 = np.percentile(log.latency_ns, (50, 90, 99)) / 1e6
-    say(
-        **label,
-        scenario="single_stream",
-        p50_ms=float(p50),
-        p90_ms=float(p90),
-        p99_ms=float(p99),
-        valid=verdict.valid,
-    )
-    return rate
 
 
 def _theirs(plain: Subject, asked: Any, say: Any) -> dict[str, float]:

@@ -16,7 +16,11 @@ from sut.bench.torch_graph import images_per_s
 from sut.bench.torch_graph import network as torch_network
 
 SYSTEMS: dict[str, dict[str, tuple[str, ...]]] = {
-    "cupy": {"image_classification": ("fp16", "int8"), "object_detection": ("fp16",)},
+    "cupy": {
+        "image_classification": ("fp16", "int8"),
+        "object_detection": ("fp16",),
+        "translation": ("fp16",),
+    },
     "onnxruntime": {
         "image_classification": ("fp16", "fp32"),
         "object_detection": ("fp16", "fp32"),

@@ -17,7 +17,7 @@ def test_every_network_has_a_system_to_be_measured_on():
     for name in NETWORKS:
         assert {"onnxruntime"} <= {system for system, _ in peers.cases(name)}
     assert ("cupy", "fp16") in peers.cases("ssd_resnet34")
-    assert peers.cases("gnmt") == [("onnxruntime", "fp32")]
+    assert peers.cases("gnmt") == [("cupy", "fp16"), ("onnxruntime", "fp32")]
 
 
 def test_each_system_has_its_line_and_one_that_is_missing_says_why(network, library, monkeypatch):

@@ -1,6 +1,8 @@
 """GNMT step by step with the kernels of translation.cu, compiled for the processor, against ONNX
 Runtime."""
 
+import importlib.util
+from functools import partial
 from importlib import resources
 
 import numpy as np
@@ -10,14 +12,17 @@ import pytest
 from onnx import helper
 
 from engine.models import beam, gnmt, weights
+from loadgen import LoadedSet
 from sut.cupy.files import read
 from sut.cupy.sentences import Sentences, rows_of
 from sut.cupy.translation_executor import TranslationExecutor, buffer_bytes
 from sut.cupy.translator import Translator, buffers, stored
+from sut.device import pinned
 
 from .host import COMPILER, Host, compiled, launch, resident
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no g++")
+HAS = all(importlib.util.find_spec(name) for name in ("cupy", "cudnn"))
 WORDS, WIDTH, BEAMS = 203, 1 / 64, beam.WIDTH
 LENGTHS = np.array([6, 2, 4, 5, 3, 1], np.int32)
 END = beam.END
@@ -162,17 +167,15 @@ def traced(model, tokens, lengths):
 class Started:
     """A translator on the processor with a batch under way."""
 
-    def __init__(self, library, network, tokens, lengths, most=8, longest=8):
-        machine, count = Host(library), len(lengths)
-        self.host = {
-            "rows": np.zeros(most, np.int32),
-            "count": np.array([count], np.int32),
-            "open": np.array([count], np.int32),
-            "answers": np.zeros((most, 2 * longest), np.int32),
-        }
+    def __init__(self, machine, network, tokens, lengths, empty=np.zeros, most=8, longest=8):
+        count = len(lengths)
+        shapes = {"rows": (most,), "count": (1,), "open": (1,), "answers": (most, 2 * longest)}
+        self.host = {name: empty(shape, np.int32) for name, shape in shapes.items()}
+        self.host["count"][:] = self.host["open"][:] = count
         self.host["rows"][:count] = np.arange(count)
         self.own = Translator(machine, network, stored(machine, network), self.host, most, longest)
-        self.own.encode(most, longest, rows_of((tokens, lengths), network))
+        self.samples = machine.array(rows_of((tokens, lengths), network))
+        self.own.encode(most, longest, self.samples)
         self.most = most
 
     def __getitem__(self, name):
@@ -186,7 +189,7 @@ def test_every_layer_and_choice_of_every_step_is_onnx_runtimes(
     tokens, lengths = sentences
     encoded, steps = traced(model, tokens, lengths)
     kernels.take_turns(from_last)
-    own = Started(kernels, network, tokens, lengths)
+    own = Started(Host(kernels), network, tokens, lengths)
     close = {"rtol": 2e-4, "atol": 2e-5}
     inside = np.arange(lengths.max()) < lengths[:, None]
     for ours, theirs in (("values", "memory"), ("keys", "attention.key.out")):
@@ -306,3 +309,52 @@ def test_memory_is_counted_as_it_is_taken(network, kernels):
     shapes = buffers(network, 4, 8, np.float16)
     assert counted > sum(np.prod(shape) for shape, _ in shapes.values())
     assert buffer_bytes(network, 8, 5) > 1.5 * (counted - (32 << 20)) + (32 << 20)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not HAS, reason="no CuPy or cuDNN frontend")
+@pytest.mark.parametrize("start_from_device", [True, False])
+def test_a_device_translates_as_onnx_runtime_does(start_from_device, model, sentences, tmp_path):
+    from sut.cupy import CupySut
+
+    path = tmp_path / "small.onnx"
+    onnx.save(model, str(path))
+    tokens, lengths = sentences
+    sut = CupySut(path, "translation", max_batch=8, start_from_device=start_from_device)
+    samples = LoadedSet(np.arange(10, 16), sentences)
+    sut.load(samples)
+    for rows in ([0, 1, 2, 3, 4, 5], [5], [3, 1, 3], [0, 2, 4, 5, 1, 3, 2, 0]):
+        found = sut._infer(1, samples, np.array(rows) + 10)
+        wanted = as_long(said(model, tokens[rows], lengths[rows]), found.shape[1])
+        assert (found == wanted).all(1).mean() > 0.6
+    sut.unload()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not HAS, reason="no CuPy or cuDNN frontend")
+def test_every_layer_on_a_device_is_the_processor_s(kernels, network, sentences):
+    import cupy
+
+    from sut.cupy.translation_executor import TranslationResident
+
+    stream = cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        machine = TranslationResident(cupy, network).machine(stream)
+        device = Started(machine, network, *sentences, partial(pinned, cupy))
+        host = Started(Host(kernels), network, *sentences)
+        for turn in range(2):
+            device.own.step(8, turn)
+            host.own.step(8, turn)
+        stream.synchronize()
+    live = len(LENGTHS) * BEAMS
+    inside = np.arange(8)[:, None] < LENGTHS
+    for name in ("values", "keys"):
+        ours, theirs = device[name].get().reshape(8, 8, -1), host[name].reshape(8, 8, -1)
+        assert apart(ours[:, : len(LENGTHS)][inside], theirs[:, : len(LENGTHS)][inside]) < 5e-3
+    assert (device["token"].get()[:live] == host["token"][:live]).mean() > 0.9
+    assert apart(device["total"].get()[:live], host["total"][:live]) < 5e-3
+
+
+def apart(ours, theirs):
+    """Relative error, in the 2-norm."""
+    return np.linalg.norm(ours.astype(np.float32) - theirs) / np.linalg.norm(theirs)
