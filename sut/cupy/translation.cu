@@ -14,6 +14,7 @@ using number = float;
 constexpr int WARP = 32, EIGHT = 8, GROUP = 4;
 
 struct alignas(sizeof(number) * EIGHT) Eight { number x[EIGHT]; };
+struct alignas(16) Single { float x[EIGHT]; };
 
 // What all kernels of a batch know, on the device.
 struct Control { int step, batch, limit, live, next, open, next_open, ended; };
@@ -25,6 +26,14 @@ struct Ranking {
 };
 
 struct Best { float score; int place; };
+
+// A whole number that is in the order of the numbers.
+__device__ inline int ordered(float x) {
+    const int bits = __float_as_int(x);
+    return bits < 0 ? bits ^ 0x7fffffff : bits;
+}
+
+__device__ inline int read(const int& shared) { return *const_cast<const volatile int*>(&shared); }
 
 __device__ inline Best better(Best a, Best b) {
     return b.score > a.score || (b.score == a.score && b.place < a.place) ? b : a;
@@ -45,7 +54,10 @@ __device__ inline float sum_of_warp(float mine) {
 
 __device__ inline Eight eight(const number* from) { return *reinterpret_cast<const Eight*>(from); }
 __device__ inline void put(number* to, Eight what) { *reinterpret_cast<Eight*>(to) = what; }
-__device__ inline float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
+__device__ inline Single single(const float* from) { return *reinterpret_cast<const Single*>(from); }
+__device__ inline void put(float* to, Single what) { *reinterpret_cast<Single*>(to) = what; }
+__device__ inline float sigmoid(float x) { return __fdividef(1.f, 1.f + __expf(-x)); }
+__device__ inline float tangent(float x) { return 1.f - __fdividef(2.f, 1.f + __expf(2.f * x)); }
 
 #ifdef __CUDACC__
 __device__ inline float quick_tanh(float x) {
@@ -59,8 +71,8 @@ inline float quick_tanh(float x) { return tanhf(x); }
 
 // A unit's new cell and output, of its gates in ONNX's order: input, output, forget, cell.
 __device__ inline float unit(float i, float o, float f, float g, float& cell) {
-    cell = sigmoid(f) * cell + sigmoid(i) * tanhf(g);
-    return sigmoid(o) * tanhf(cell);
+    cell = sigmoid(f) * cell + sigmoid(i) * tangent(g);
+    return sigmoid(o) * tangent(cell);
 }
 
 // Embeddings [steps][batch][units] of the sentences `rows` of `samples`, whose rows are length and
@@ -98,24 +110,27 @@ extern "C" __global__ void encode(
         const number* x = inputs + (row * ways + way) * 4 * units + u;
         const float* r = recurrent + ((long long)way * batch + n) * 4 * units + u;
         const float* b = bias + way * 4 * units + u;
-        Eight gates[4], h;
-        for (int gate = 0; gate < 4; ++gate) gates[gate] = eight(x + gate * units);
+        Single gates[4];
+        for (int gate = 0; gate < 4; ++gate) {
+            const Eight own = eight(x + gate * units);
+            const Single shift = single(b + gate * units);
+            const Single more = step ? single(r + gate * units) : Single{};
+            for (int k = 0; k < EIGHT; ++k)
+                gates[gate].x[k] = float(own.x[k]) + shift.x[k] + more.x[k];
+        }
         const Eight before = residual ? eight(residual + row * units + u) : Eight{};
+        Single cell = step ? single(cells + state) : Single{};
+        Eight h;
         for (int k = 0; k < EIGHT; ++k) {
-            float all[4];
-            for (int gate = 0; gate < 4; ++gate) {
-                const int at = gate * units + k;
-                all[gate] = float(gates[gate].x[k]) + b[at] + (step ? r[at] : 0.f);
-            }
-            float cell = step ? cells[state + k] : 0.f;
-            const float y = unit(all[0], all[1], all[2], all[3], cell);
-            cells[state + k] = cell;
+            const float y =
+                unit(gates[0].x[k], gates[1].x[k], gates[2].x[k], gates[3].x[k], cell.x[k]);
             h.x[k] = number(y);
             said.x[k] = number(y + float(before.x[k]));
         }
+        put(cells + state, cell);
         put(hidden + state, h);
     } else if (step == 0) {
-        for (int k = 0; k < EIGHT; ++k) cells[state + k] = 0.f;
+        put(cells + state, Single{});
         put(hidden + state, said);
     }
     put(out + (row * ways + way) * units + u, said);
@@ -192,20 +207,21 @@ extern "C" __global__ void decode(
     const int row = i / each, u = i % each * EIGHT;
     if (row >= control->live) return;
     const long long at = (long long)row * units + u, from = (long long)origin[row] * units + u;
-    Eight all[4], h, said;
-    for (int gate = 0; gate < 4; ++gate)
-        all[gate] = eight(gates + ((long long)row * 4 + gate) * units + u);
+    Single x[4], cell = single(before + from);
+    for (int gate = 0; gate < 4; ++gate) {
+        const Eight own = eight(gates + ((long long)row * 4 + gate) * units + u);
+        const Single shift = single(bias + gate * units + u);
+        for (int k = 0; k < EIGHT; ++k) x[gate].x[k] = float(own.x[k]) + shift.x[k];
+    }
     const Eight last =
         residual ? eight(residual + (long long)row * residual_pitch + u) : Eight{};
+    Eight h, said;
     for (int k = 0; k < EIGHT; ++k) {
-        float x[4], cell = before[from + k];
-        for (int gate = 0; gate < 4; ++gate)
-            x[gate] = float(all[gate].x[k]) + bias[gate * units + u + k];
-        const float y = unit(x[0], x[1], x[2], x[3], cell);
-        after[at + k] = cell;
+        const float y = unit(x[0].x[k], x[1].x[k], x[2].x[k], x[3].x[k], cell.x[k]);
         h.x[k] = number(y);
         said.x[k] = number(y + float(last.x[k]));
     }
+    put(after + at, cell);
     put(hidden + at, h);
     put(out + (long long)row * pitch + u, said);
 }
@@ -234,15 +250,13 @@ extern "C" __global__ void attend(
         float score[GROUP] = {};
         for (int u = lane * EIGHT; u < units; u += WARP * EIGHT) {
             const Eight asked = eight(query + u);
-            float q[EIGHT], v[EIGHT];
-            for (int k = 0; k < EIGHT; ++k) {
-                q[k] = float(asked.x[k]) + shift[u + k];
-                v[k] = direction[u + k];
-            }
+            const Single v = single(direction + u);
+            Single q = single(shift + u);
+            for (int k = 0; k < EIGHT; ++k) q.x[k] += float(asked.x[k]);
             for (int i = 0; i < GROUP && s + i < places; ++i) {
                 const Eight key = eight(keys + (s + i) * stride + u);
                 for (int k = 0; k < EIGHT; ++k)
-                    score[i] += v[k] * quick_tanh(float(key.x[k]) + q[k]);
+                    score[i] += v.x[k] * quick_tanh(float(key.x[k]) + q.x[k]);
             }
         }
         for (int i = 0; i < GROUP; ++i) {
@@ -283,29 +297,29 @@ extern "C" __global__ void attend(
 constexpr float LOWEST = -3.402823466e38f;
 constexpr int HELD = 16, WARPS = 32;
 
-// The best of all threads, for each of them; `parts`: shared.
-__device__ inline Best best_of_block(Best mine, Best (&parts)[WARPS]) {
-    mine = best_of_warp(mine);
-    __syncthreads();
-    if (threadIdx.x % WARP == 0) parts[threadIdx.x / WARP] = mine;
-    __syncthreads();
-    for (int warp = 0; warp < int(blockDim.x) / WARP; ++warp) mine = better(mine, parts[warp]);
-    return mine;
+// Whether a candidate comes before the last of those kept so far.
+__device__ inline bool before(Best one, Best last) {
+    return one.score > last.score || (one.score == last.score && one.place < last.place);
 }
 
 // The BEAMS likeliest tokens of each row (block), the likeliest first and of equals the one with the
-// lower number, and their log-probabilities: ids and logs [beams][BEAMS]. Each thread holds HELD
-// logits at a time, of which what is among the best so far is taken out, one after the other.
+// lower number, and their log-probabilities: ids and logs [beams][BEAMS]. Each warp keeps the best
+// of what it has seen, in order, one in each of its first threads; `enough` is what a logit needs to
+// be among the best of any. Each thread holds HELD logits at a time.
 extern "C" __global__ void candidates(
     const float* logits, const int* beam_of, int* ids, float* logs, const Control* control,
     int vocabulary, int pitch)
 {
-    __shared__ Best parts[WARPS], top[BEAMS];
+    __shared__ Best kept[WARPS * BEAMS];
     __shared__ float sums[WARPS], highest[WARPS];
+    __shared__ int enough;
     const int row = blockIdx.x, lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+    const int warps = blockDim.x / WARP;
     if (row >= control->live) return;
     logits += (long long)row * pitch;
-    if (threadIdx.x < BEAMS) top[threadIdx.x] = Best{LOWEST, int(threadIdx.x)};
+    if (threadIdx.x == 0) enough = ordered(LOWEST);
+    __syncthreads();
+    Best own{LOWEST, vocabulary}, last = own;
     float most = LOWEST, sum = 0.f;
     for (int from = 0; from < vocabulary; from += blockDim.x * HELD) {
         float x[HELD];
@@ -313,48 +327,60 @@ extern "C" __global__ void candidates(
             return from + (i / 4 * int(blockDim.x) + int(threadIdx.x)) * 4 + i % 4;
         };
         for (int i = 0; i < HELD; i += 4) {  // the pitch is a multiple of four
-            float4 four{};
+            float4 four{LOWEST, LOWEST, LOWEST, LOWEST};
             if (place(i) < vocabulary) four = *reinterpret_cast<const float4*>(logits + place(i));
             x[i] = four.x, x[i + 1] = four.y, x[i + 2] = four.z, x[i + 3] = four.w;
         }
-        float here = most;
+        float here = LOWEST;
         for (int i = 0; i < HELD; ++i) {
             if (place(i) >= vocabulary) x[i] = LOWEST;
             here = fmaxf(here, x[i]);
         }
-        sum *= expf(most - here);
-        most = here;
-        for (int i = 0; i < HELD; ++i)
-            if (place(i) < vocabulary) sum += expf(x[i] - most);
-        while (true) {
+        const float higher = fmaxf(most, here);
+        sum *= __expf(most - higher);
+        most = higher;
+        for (int i = 0; i < HELD; ++i) sum += __expf(x[i] - most);
+        while (__any_sync(~0u, here >= last.score && ordered(here) >= read(enough))) {
             Best mine{LOWEST, vocabulary};
             for (int i = 0; i < HELD; ++i) mine = better(mine, Best{x[i], place(i)});
-            const Best best = best_of_block(mine, parts);
-            if (!(best.score > top[BEAMS - 1].score)) break;
-            for (int i = 0; i < HELD; ++i)
+            const Best best = best_of_warp(mine);
+            if (!before(best, last)) break;
+            here = LOWEST;
+            for (int i = 0; i < HELD; ++i) {
                 if (place(i) == best.place) x[i] = LOWEST;
-            __syncthreads();
-            if (threadIdx.x == 0) {
-                int k = BEAMS - 1;
-                for (; k > 0 && best.score > top[k - 1].score; --k) top[k] = top[k - 1];
-                top[k] = best;
+                here = fmaxf(here, x[i]);
             }
-            __syncthreads();
+            // Those it comes before move one thread on.
+            const Best previous{__shfl_up_sync(~0u, own.score, 1), __shfl_up_sync(~0u, own.place, 1)};
+            if (before(best, own)) own = lane && before(best, previous) ? previous : best;
+            last = Best{__shfl_sync(~0u, own.score, BEAMS - 1),
+                        __shfl_sync(~0u, own.place, BEAMS - 1)};
         }
+        if (lane == 0) atomicMax(&enough, ordered(last.score));
     }
     float whole = most;
     for (int apart = WARP / 2; apart; apart /= 2)
         whole = fmaxf(whole, __shfl_xor_sync(~0u, whole, apart));
-    sum = sum_of_warp(sum * expf(most - whole));
+    sum = sum_of_warp(sum * __expf(most - whole));
     if (lane == 0) highest[warp] = whole, sums[warp] = sum;
+    if (lane < BEAMS) kept[warp * BEAMS + lane] = own;
     __syncthreads();
-    if (threadIdx.x >= BEAMS) return;
-    for (int i = 0; i < int(blockDim.x) / WARP; ++i) whole = fmaxf(whole, highest[i]);
+    if (warp) return;
+    for (int k = 0; k < BEAMS; ++k) {
+        Best mine{LOWEST, vocabulary};
+        for (int i = lane; i < warps * BEAMS; i += WARP) mine = better(mine, kept[i]);
+        const Best best = best_of_warp(mine);
+        for (int i = lane; i < warps * BEAMS; i += WARP)
+            if (kept[i].place == best.place) kept[i] = Best{LOWEST, vocabulary};
+        if (lane == k) own = best;
+    }
+    if (lane >= BEAMS) return;
+    for (int i = 0; i < warps; ++i) whole = fmaxf(whole, highest[i]);
     sum = 0.f;
-    for (int i = 0; i < int(blockDim.x) / WARP; ++i) sum += sums[i] * expf(highest[i] - whole);
-    const int at = beam_of[row] * BEAMS + threadIdx.x;
-    ids[at] = top[threadIdx.x].place;
-    logs[at] = top[threadIdx.x].score - whole - logf(sum);
+    for (int i = 0; i < warps; ++i) sum += sums[i] * __expf(highest[i] - whole);
+    const int at = beam_of[row] * BEAMS + lane;
+    ids[at] = own.place < vocabulary ? own.place : lane;  // no number: nothing is likely
+    logs[at] = own.score - whole - logf(sum);
 }
 
 // The best of all candidates of a sentence (block, one warp) go on, each with its parent's past; a

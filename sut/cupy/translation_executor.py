@@ -18,6 +18,8 @@ from sut.device import pinned
 SEATS = 2
 TURNS = 2
 """Steps of a graph: each reads what the one before has written, and writes to the other place."""
+CLOSE = 16
+"""A step has a graph for every so many sentences that go on, besides the batch sizes."""
 LENGTHS = 8
 """The encoder has a graph for every so many tokens of the longest sentence."""
 
@@ -66,6 +68,8 @@ class TranslationExecutor:
     def __init__(self, resident: TranslationResident, sizes: Sequence[int]) -> None:
         cp = resident.cp
         self._resident, self._sizes = resident, tuple(sizes)
+        closer = range(CLOSE, self._sizes[-1], CLOSE)
+        self._going = tuple(sorted({*self._sizes, *closer}))
         self.stream = cp.cuda.Stream(non_blocking=True)
         self._machine = resident.machine(self.stream)
         self.rows = np.zeros((SEATS, self._sizes[-1]), np.int32)
@@ -85,10 +89,12 @@ class TranslationExecutor:
             if self._translator is None or longest > self._longest:
                 self._make(longest)
             self._host["rows"][:] = 0
-            for size in self._sizes:
+            for size in self._going:
                 self._host["count"][0] = self._host["open"][0] = size
-                for steps in range(LENGTHS, longest + 1, LENGTHS):
+                batch = _next(self._sizes, size)
+                for steps in range(longest, 0, -LENGTHS) if batch == size else ():
                     self._record(size, steps)
+                self._encode(batch, longest)  # sentences for the steps to go on with
                 self._record(size, 0)
 
     def _make(self, longest: int) -> None:
@@ -111,10 +117,9 @@ class TranslationExecutor:
         def enqueue() -> None:
             assert self._translator is not None
             if steps:
-                self._translator.encode(size, steps, self._samples.rows)
-            else:
-                for turn in range(TURNS):
-                    self._translator.step(size, turn)
+                self._encode(size, steps)
+            for turn in range(TURNS if steps == 0 else 0):
+                self._translator.step(size, turn)
 
         enqueue()  # whatever is set up on first use
         self.stream.synchronize()
@@ -124,13 +129,17 @@ class TranslationExecutor:
         finally:
             self._graphs[size, steps] = self.stream.end_capture()
 
+    def _encode(self, size: int, steps: int) -> None:
+        assert self._translator is not None
+        self._translator.encode(size, steps, self._samples.rows)
+
     def launch(self, count: int, seat: int = 0) -> None:
         """Start on the sentences ``rows[seat, :count]``, of the array given to ``capture``."""
         rows, host = self.rows[seat, :count], self._host
         host["rows"][:count], host["rows"][count:] = rows, rows[0]
         host["count"][0] = host["open"][0] = count
         steps = ceiling(int(self._samples.lengths[rows].max()))
-        self._graphs[self._size(count), steps].launch(self.stream)
+        self._graphs[_next(self._sizes, count), steps].launch(self.stream)
         self._search(count, 0)
 
     def left_s(self, seat: int = 0) -> float:
@@ -151,8 +160,9 @@ class TranslationExecutor:
         return self._host["answers"][:count].copy()
 
     def _search(self, going: int, event: int) -> None:
-        self._graphs[self._size(going), 0].launch(self.stream)
+        self._graphs[_next(self._going, going), 0].launch(self.stream)
         self._ended[event].record(self.stream)
 
-    def _size(self, count: int) -> int:
-        return next(size for size in self._sizes if size >= count)
+
+def _next(sizes: Sequence[int], count: int) -> int:
+    return next(size for size in sizes if size >= count)

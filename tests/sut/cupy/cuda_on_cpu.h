@@ -1,6 +1,8 @@
 // As much of CUDA as our kernels use, on the processor: the threads of a block take turns, each one
 // up to its next barrier or shuffle, in rising or falling order: what depends on the order lacks a
 // barrier. Blocks run one after the other.
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <csetjmp>
 #include <cstdio>
@@ -13,6 +15,7 @@
 #define __global__
 #define __device__
 #define __shared__ static
+#define __expf(x) std::exp(x)  // the C library has one of that name
 
 struct Place { unsigned x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
@@ -60,7 +63,30 @@ template <typename T> T __shfl_xor_sync(unsigned, T value, int mask) {
     return shuffled(value, threadIdx.x ^ mask);
 }
 
-static int atomicAdd(int* place, int more) { return std::exchange(*place, *place + more); }
+template <typename T> T __shfl_up_sync(unsigned, T value, int apart) {
+    const unsigned lane = threadIdx.x % LANES;
+    return shuffled(value, int(lane) < apart ? threadIdx.x : threadIdx.x - apart);
+}
+
+template <typename T> T __shfl_sync(unsigned, T value, int lane) {
+    return shuffled(value, threadIdx.x / LANES * LANES + lane);
+}
+
+[[maybe_unused]] static bool __any_sync(unsigned, bool holds) {
+    static bool any[LANES];
+    any[threadIdx.x / LANES] = false;
+    wait_for(1);
+    if (holds) any[threadIdx.x / LANES] = true;
+    wait_for(1);
+    const bool got = any[threadIdx.x / LANES];
+    wait_for(1);
+    return got;
+}
+
+[[maybe_unused]] static float __fdividef(float a, float b) { return a / b; }
+[[maybe_unused]] static int __float_as_int(float x) { return std::bit_cast<int>(x); }
+[[maybe_unused]] static int atomicMax(int* place, int other) { return std::exchange(*place, std::max(*place, other)); }
+[[maybe_unused]] static int atomicAdd(int* place, int more) { return std::exchange(*place, *place + more); }
 
 // A thread's life: block after block.
 static void live() {

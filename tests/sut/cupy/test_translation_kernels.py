@@ -35,7 +35,7 @@ MUTANTS = (
     ("after[s] = before[s] + scores[s];", "before[s] + scores[s]", "scores[s]"),
     ("if (t < length[n]) {", "t < length[n]", "true"),
     ("ranking.coverage_weight * paid[beam];", "ranking.coverage_weight", "2.f"),
-    ("ids[at] = top[threadIdx.x].place;", "threadIdx.x", "BEAMS - 1 - threadIdx.x"),
+    ("ids[at] = own.place < vocabulary ? own.place : lane;", "own.place < vocabulary", "false"),
     ("float(last.x[k])", "float(last.x[k])", "0.f"),
 )
 """Lines of the kernels, a part of each, and what breaks it."""
