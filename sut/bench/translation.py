@@ -14,7 +14,7 @@ from sut.bench.networks import Subject
 from sut.bench.scenarios import scenarios
 from sut.cupy import CupySut
 from sut.cupy.translation import Translation
-from sut.cupy.translation_executor import TranslationExecutor, ceiling
+from sut.cupy.translation_executor import TURNS, TranslationExecutor, ceiling
 from sut.device import batch_sizes
 
 CHECKED = 32
@@ -38,6 +38,8 @@ def measure(given: Subject, asked: Any, say: Any) -> None:
             best = max(best, found)
             say(**label, batch=batch, sentences_per_s=found, ms=1e3 * batch / found)
     if "steps" not in asked.without:
+        for batch in asked.batches:
+            _graphs(sut, given, batch, label, say)
         _steps(sut, given, max(asked.batches), label, say)
         sut.load(given.samples)
     if "scenarios" not in asked.without:
@@ -120,7 +122,8 @@ class Timing:
 
 
 def _steps(sut: CupySut, given: Subject, batch: int, label: Any, say: Any) -> None:
-    """Milliseconds of each part of the encoder and of a step with all beams, run one by one."""
+    """Milliseconds of a step's products and kernels with all beams, run one by one; the encoder's
+    are too short for that: what the host needs to launch them would be counted."""
     executor, cp = sut._executors[0], sut._cp
     assert isinstance(executor, TranslationExecutor) and executor._translator is not None
     rows = np.resize(np.arange(len(given.samples.indices)), batch)
@@ -130,29 +133,50 @@ def _steps(sut: CupySut, given: Subject, batch: int, label: Any, say: Any) -> No
     own = executor._translator
     plain = own._machine
     with executor.stream:
-        for part, count in (("encoder", 1), ("step", TIMED_STEPS)):
-            timing = Timing(plain, cp, executor.stream)
-            own._machine = timing
-            for turn in range(count):
-                if part == "encoder":
-                    own.encode(batch, longest, executor._samples.rows)
-                else:
-                    own.step(batch, turn % 2)
-            executor.stream.synchronize()
-            own._machine = plain
-            spent: dict[str, float] = defaultdict(float)
-            launches: dict[str, int] = defaultdict(int)
-            for name, began, ended in timing.noted[
-                len(timing.noted) // count if count > 1 else 0 :
-            ]:
-                spent[name] += cp.cuda.get_elapsed_time(began, ended)
-                launches[name] += 1
-            runs = max(1, count - 1)
-            whole = sum(spent.values()) / runs
-            for name, ms in sorted(spent.items(), key=lambda x: -x[1]):
-                each = launches[name] // runs
-                say(**label, part=part, kernel=name, launches=each, ms=ms / runs)
-            say(**label, part=part, batch=batch, ms=whole, launches=sum(launches.values()) // runs)
+        own.encode(batch, longest, executor._samples.rows)
+        own.step(batch, 0)  # fewer beams than there will be
+        own._machine = timing = Timing(plain, cp, executor.stream)
+        for turn in range(TIMED_STEPS):
+            own.step(batch, 1 - turn % 2)
+        executor.stream.synchronize()
+        own._machine = plain
+    spent: dict[str, list[float]] = defaultdict(list)
+    for name, began, ended in timing.noted:
+        spent[name].append(cp.cuda.get_elapsed_time(began, ended))
+    for name, times in sorted(spent.items(), key=lambda x: -sum(x[1])):
+        figures: dict[str, float] = {
+            "launches": len(times) // TIMED_STEPS,
+            "ms": sum(times) / TIMED_STEPS,
+        }
+        if "x" in name:
+            sizes = [float(x) for x in name.split("x")]
+            figures["tflop_s"] = 2e-9 * float(np.prod(sizes)) / (sum(times) / len(times))
+        say(**label, step=name, **figures)
+    whole = sum(sum(x) for x in spent.values()) / TIMED_STEPS
+    say(**label, steps="all", batch=batch, ms=whole, launches=len(timing.noted) // TIMED_STEPS)
+
+
+def _graphs(sut: CupySut, given: Subject, batch: int, label: Any, say: Any) -> None:
+    """Milliseconds of the encoder's graph and of a step, as their graphs run."""
+    executor, cp = sut._executors[0], sut._cp
+    assert isinstance(executor, TranslationExecutor)
+    size = next(x for x in executor._sizes if x >= batch)
+    longest = np.argsort(given.samples.inputs[1], kind="stable")[::-1]
+    rows = np.resize(longest[: min(size, len(longest))], size)
+    executor._host["rows"][:size] = rows
+    executor._host["count"][0] = executor._host["open"][0] = size
+    steps = ceiling(int(given.samples.inputs[1][rows].max()))
+    times = []
+    for tokens, warm, runs in ((steps, 1, 4), (0, 1, 3)):
+        began, ended = cp.cuda.Event(), cp.cuda.Event()
+        for run in range(warm + runs):
+            if run == warm:
+                began.record(executor.stream)
+            executor._graphs[size, tokens].launch(executor.stream)
+        ended.record(executor.stream)
+        ended.synchronize()
+        times.append(float(cp.cuda.get_elapsed_time(began, ended)) / runs)
+    say(**label, batch=size, tokens=steps, encoder_ms=times[0], step_ms=times[1] / TURNS)
 
 
 def _theirs(sut: CupySut, given: Subject, batches: list[int], say: Any) -> float:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sut.bench import peers
+from sut.bench import peers, translation
 from sut.bench.networks import NETWORKS, Subject
 from sut.onnxruntime import OnnxRuntimeSut
 
@@ -79,3 +79,10 @@ def test_detections_are_alike_where_box_and_category_are():
     # One detection stands for one only.
     assert peers.alike(np.array([[row, nothing]]), np.array([[row, moved]])) == 0.5
     assert peers.alike(np.array([[row]]), np.array([[nothing]])) == 1
+
+
+def test_translations_are_compared_up_to_their_ends():
+    ours, theirs = np.array([[7, 8, 2], [7, 2, 2]]), np.array([[7, 8, 2, 2], [7, 9, 2, 2]])
+    assert translation.alike(ours, theirs, 2) == 0.5
+    assert translation.alike(theirs, theirs[:, :3], 2) == 1
+    assert translation.alike(theirs + 1, theirs, 2) == 0

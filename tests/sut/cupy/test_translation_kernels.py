@@ -355,6 +355,28 @@ def test_every_layer_on_a_device_is_the_processor_s(kernels, network, sentences)
     assert apart(device["total"].get()[:live], host["total"][:live]) < 5e-3
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not HAS, reason="no CuPy or cuDNN frontend")
+def test_no_memory_grows_over_100_translations(model, sentences, tmp_path):
+    import cupy
+    import psutil
+
+    from sut.cupy import CupySut
+
+    path = tmp_path / "small.onnx"
+    onnx.save(model, str(path))
+    sut, taken = CupySut(path, "translation", max_batch=4), []
+    for _ in range(100):
+        samples = LoadedSet(np.arange(6), sentences)
+        sut.load(samples)
+        sut._infer(0, samples, np.arange(4))
+        sut.unload()
+        taken.append((psutil.Process().memory_info().rss, -cupy.cuda.Device(0).mem_info[0]))
+    host, device = (np.array(column) for column in zip(*taken, strict=True))
+    assert host[90:].min() - host[10:20].min() < 32 << 20
+    assert device[90:].min() - device[10:20].min() < 32 << 20
+
+
 def apart(ours, theirs):
     """Relative error, in the 2-norm."""
     return np.linalg.norm(ours.astype(np.float32) - theirs) / np.linalg.norm(theirs)
