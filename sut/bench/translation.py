@@ -99,6 +99,7 @@ class Timing:
     def __init__(self, machine: Any, cp: Any, stream: Any) -> None:
         self._machine, self._event, self._stream = machine, cp.cuda.Event, stream
         self.number, self.threads = machine.number, machine.threads
+        self.most_threads = machine.most_threads
         self.array, self.empty = machine.array, machine.empty
         self.noted: list[tuple[str, Any, Any]] = []
 

@@ -19,10 +19,13 @@ NAMES = (
 
 
 class Machine(Protocol):
-    """``number``: the dtype of weights and tensors, ``threads``: of a block."""
+    """``number``: the dtype of weights and tensors. ``threads``: of a block, ``most_threads``: of
+    one where there are few.
+    """
 
     number: Any
     threads: int
+    most_threads: int
 
     def array(self, values: Any) -> Any:
         """A copy of a NumPy array."""
@@ -52,7 +55,7 @@ class Gpu:
     """The device in use, in half precision; what it is told to do is put on ``stream``."""
 
     number = np.float16
-    threads = 256
+    threads, most_threads = 256, 1024
 
     def __init__(self, cp: Any, kernels: Kernels, products: Products, stream: Any) -> None:
         self._cp, self._kernels, self._products = cp, kernels, products

@@ -27,11 +27,12 @@ struct Ranking {
 
 struct Best { float score; int place; };
 
-// A whole number that is in the order of the numbers.
+// Whole numbers in the order of floating-point ones, and back.
 __device__ inline int ordered(float x) {
-    const int bits = __float_as_int(x);
+    const int bits = __float_as_int(x + 0.f);  // both zeros are one
     return bits < 0 ? bits ^ 0x7fffffff : bits;
 }
+__device__ inline float unordered(int x) { return __int_as_float(x < 0 ? x ^ 0x7fffffff : x); }
 
 __device__ inline int read(const int& shared) { return *const_cast<const volatile int*>(&shared); }
 
@@ -295,7 +296,7 @@ extern "C" __global__ void attend(
 }
 
 constexpr float LOWEST = -3.402823466e38f;
-constexpr int HELD = 16, WARPS = 32;
+constexpr int HELD = 16, WARPS = 32, NONE = -2147483647 - 1;
 
 // Whether a candidate comes before the last of those kept so far.
 __device__ inline bool before(Best one, Best last) {
@@ -340,15 +341,23 @@ extern "C" __global__ void candidates(
         sum *= __expf(most - higher);
         most = higher;
         for (int i = 0; i < HELD; ++i) sum += __expf(x[i] - most);
-        while (__any_sync(~0u, here >= last.score && ordered(here) >= read(enough))) {
-            Best mine{LOWEST, vocabulary};
-            for (int i = 0; i < HELD; ++i) mine = better(mine, Best{x[i], place(i)});
-            const Best best = best_of_warp(mine);
+        while (true) {
+            const int key = ordered(here);
+            const int highest_key = __reduce_max_sync(~0u, key < read(enough) ? NONE : key);
+            if (highest_key < ordered(last.score)) break;
+            const float score = unordered(highest_key);
+            int mine = vocabulary;
+            if (key == highest_key)
+                for (int i = HELD - 1; i >= 0; --i)
+                    if (x[i] == score) mine = place(i);
+            const Best best{score, __reduce_min_sync(~0u, mine)};
             if (!before(best, last)) break;
-            here = LOWEST;
-            for (int i = 0; i < HELD; ++i) {
-                if (place(i) == best.place) x[i] = LOWEST;
-                here = fmaxf(here, x[i]);
+            if (mine == best.place) {
+                here = LOWEST;
+                for (int i = 0; i < HELD; ++i) {
+                    if (place(i) == best.place) x[i] = LOWEST;
+                    here = fmaxf(here, x[i]);
+                }
             }
             // Those it comes before move one thread on.
             const Best previous{__shfl_up_sync(~0u, own.score, 1), __shfl_up_sync(~0u, own.place, 1)};

@@ -14,6 +14,8 @@ import numpy as np
 from sut.cupy.machine import Machine
 from sut.cupy.translation import Ranking, Recurrent, Translation
 
+FEW = 160
+"""Rows up to which a block of each has more threads: about as many as multiprocessors."""
 EIGHT = 8
 """Units that a thread has; rows of a matrix come in multiples of so many."""
 
@@ -199,7 +201,10 @@ class Translator:
         self._machine.multiply(a["decoded"][:rows], self._weights["projection"], a["logits"][:rows])
         words, pitch = len(self._network.projection), a["logits"].shape[1]
         self._run(
-            "candidates", (rows,), "logits", "beam_of", "ids", "logs", "control", words, pitch
+            "candidates",
+            (rows,),
+            *("logits", "beam_of", "ids", "logs", "control", words, pitch),
+            threads=self._machine.most_threads if rows <= FEW else 0,
         )
         names = "ids logs token finished total spoken paid row_of beam_of origin ended"
         self._run(

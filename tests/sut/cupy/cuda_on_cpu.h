@@ -72,19 +72,23 @@ template <typename T> T __shfl_sync(unsigned, T value, int lane) {
     return shuffled(value, threadIdx.x / LANES * LANES + lane);
 }
 
-[[maybe_unused]] static bool __any_sync(unsigned, bool holds) {
-    static bool any[LANES];
-    any[threadIdx.x / LANES] = false;
-    wait_for(1);
-    if (holds) any[threadIdx.x / LANES] = true;
-    wait_for(1);
-    const bool got = any[threadIdx.x / LANES];
-    wait_for(1);
-    return got;
+template <typename Join> int reduced(int value, Join join) {
+    for (int apart = LANES / 2; apart; apart /= 2)
+        value = join(value, shuffled(value, threadIdx.x ^ apart));
+    return value;
+}
+
+[[maybe_unused]] static int __reduce_max_sync(unsigned, int value) {
+    return reduced(value, [](int a, int b) { return std::max(a, b); });
+}
+
+[[maybe_unused]] static int __reduce_min_sync(unsigned, int value) {
+    return reduced(value, [](int a, int b) { return std::min(a, b); });
 }
 
 [[maybe_unused]] static float __fdividef(float a, float b) { return a / b; }
 [[maybe_unused]] static int __float_as_int(float x) { return std::bit_cast<int>(x); }
+[[maybe_unused]] static float __int_as_float(int x) { return std::bit_cast<float>(x); }
 [[maybe_unused]] static int atomicMax(int* place, int other) { return std::exchange(*place, std::max(*place, other)); }
 [[maybe_unused]] static int atomicAdd(int* place, int more) { return std::exchange(*place, *place + more); }
 

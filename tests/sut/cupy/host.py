@@ -44,7 +44,7 @@ class Host:
     """A ``Machine`` in single precision. While ``graph`` is a list, what is to be done is put there
     instead of being done, as when a stream is captured."""
 
-    number, threads = np.float32, 32
+    number, threads, most_threads = np.float32, 32, 32
 
     def __init__(self, library):
         self.library, self.graph = library, None
