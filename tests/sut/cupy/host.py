@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+ALIGNED = 64
 COMPILER = shutil.which("g++")
 FLAGS = ("-std=c++20", "-O1", "-w", "-Wno-psabi", "-ffp-contract=off", "-shared", "-fPIC")
 FLAGS += ("-U_FORTIFY_SOURCE",)  # it takes a jump from stack to stack for a mistake
@@ -50,12 +51,15 @@ class Host:
         self.library, self.graph = library, None
 
     def array(self, values):
-        return np.array(values)
+        made = self.empty(values.shape, values.dtype)
+        made[...] = values
+        return made
 
     def empty(self, shape, dtype):
-        made = np.empty(shape, dtype)
-        made.reshape(-1).view(np.uint8).fill(0x7F)  # a large number: whoever reads it is seen
-        return made
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        held = np.full(size + ALIGNED, 0x7F, np.uint8)  # a large number: whoever reads it is seen
+        start = -held.ctypes.data % ALIGNED
+        return held[start : start + size].view(dtype).reshape(shape)
 
     def multiply(self, x, weights, out):
         def product():
