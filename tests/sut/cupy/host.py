@@ -2,6 +2,9 @@
 as an executor uses."""
 
 import ctypes
+import fcntl
+import hashlib
+import os
 import shutil
 import subprocess
 from contextlib import nullcontext
@@ -17,13 +20,26 @@ FLAGS = ("-std=c++20", "-O1", "-w", "-Wno-psabi", "-ffp-contract=off", "-shared"
 FLAGS += ("-U_FORTIFY_SOURCE",)  # it takes a jump from stack to stack for a mistake
 
 
-def compiled(name, folder, *flags, source=None):
-    """The library of ``name``.cu's kernels; ``source``: the folder to read that from."""
-    target = folder / f"{name}.so"
-    sources = [f"-I{source}"] if source else []
-    sources += [f"-I{resources.files('sut.cupy')}", "-x", "c++"]
-    here = Path(__file__).parent / f"{name}.cpp"
-    subprocess.run([COMPILER, *FLAGS, *flags, *sources, str(here), "-o", str(target)], check=True)
+def compiled(name, factory, *flags, change=lambda text: text):
+    """The library of ``name``.cu's kernels, once for all processes of a test run.
+
+    ``factory``: pytest's of temporary folders; ``change``: what is done to the source before.
+    """
+    base = factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    here = Path(__file__).parent
+    text = change(resources.files("sut.cupy").joinpath(f"{name}.cu").read_text())
+    whole = "\n".join([*FLAGS, *flags, text, (here / "cuda_on_cpu.h").read_text()])
+    folder = folder / f"{name}-{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (target := folder / "kernels.so").exists():
+            (folder / f"{name}.cu").write_text(text)
+            sources = (f"-I{folder}", f"-I{here}", "-x", "c++", str(here / f"{name}.cpp"))
+            made = folder / "made.so"
+            subprocess.run([COMPILER, *FLAGS, *flags, *sources, "-o", str(made)], check=True)
+            made.rename(target)
     return ctypes.CDLL(str(target))
 
 

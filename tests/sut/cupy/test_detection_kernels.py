@@ -24,7 +24,7 @@ MOST = 12
 @pytest.fixture(scope="session")
 def kernels(tmp_path_factory):
     """The library, whose functions take arrays and numbers."""
-    return compiled("detection", tmp_path_factory.mktemp("kernels"))
+    return compiled("detection", tmp_path_factory)
 
 
 def _kept(kernels, scores, corners, threshold, overlap, most=MOST):
