@@ -75,8 +75,6 @@ class Executor:
     All methods: from one thread at a time, with the device in use.
     """
 
-    launches_ahead = True
-
     def __init__(self, resident: Resident, sizes: Sequence[int]) -> None:
         cp = resident.cp
         self._resident, self._sizes = resident, tuple(sizes)

@@ -116,12 +116,13 @@ class CupySut:
         assert samples is not None, "load comes before serve"
         self._cp.cuda.Device(self._device(worker)).use()
         alone = self.workers == len(self.devices)
-        own = self._executors[worker]
         seat, running = 0, None
         while running or (running := self._next(queries, worker, samples, seat)):
             following = None
-            if alone and own.launches_ahead and len(running.indices) >= FILLED:
-                time.sleep(max(0.0, own.left_s(seat) - AHEAD_S))
+            large = alone and len(running.indices) >= FILLED
+            left_s = self._executors[worker].left_s(seat) if large else None
+            if left_s is not None:
+                time.sleep(max(0.0, left_s - AHEAD_S))
                 if queries.due():
                     following = self._next(queries, worker, samples, 1 - seat)
             answers = self._answers(worker, samples, running.indices, seat)

@@ -62,9 +62,6 @@ class TranslationExecutor:
     sentences that still went on when the one before it had ended, until none does.
     """
 
-    launches_ahead = False
-    """The host has a part in every batch, so that none is launched behind the one that runs."""
-
     def __init__(self, resident: TranslationResident, sizes: Sequence[int]) -> None:
         cp = resident.cp
         self._resident, self._sizes = resident, tuple(sizes)
@@ -142,9 +139,9 @@ class TranslationExecutor:
         self._graphs[_next(self._sizes, count), steps].launch(self.stream)
         self._search(count, 0)
 
-    def left_s(self, seat: int = 0) -> float:
-        """Unknown: the search ends when it ends."""
-        return 0.0
+    def left_s(self, seat: int = 0) -> None:
+        """Unknown, and nothing can be launched behind a batch, in which the host has a part."""
+        return None
 
     def answers(self, count: int, seat: int = 0) -> NDArray[Any]:
         """Wait for what was launched: int32 [count, most], each translation and its END."""

@@ -12,6 +12,7 @@ from onnx import helper
 
 from engine.models import beam, gnmt, weights
 from loadgen import LoadedSet
+from sut.cupy import CupySut, translation_executor
 from sut.cupy.files import read
 from sut.cupy.sentences import Sentences, rows_of
 from sut.cupy.translation_executor import TranslationExecutor, buffer_bytes
@@ -239,16 +240,34 @@ def translated(executor, rows):
     return executor.answers(len(rows), 1)
 
 
-def test_batches_one_after_the_other_are_onnx_runtimes(kernels, model, network, sentences):
+def test_batches_one_after_the_other_are_onnx_runtimes(
+    kernels, model, network, sentences, monkeypatch
+):
+    monkeypatch.setattr(translation_executor, "LENGTHS", 4)
+    monkeypatch.setattr(translation_executor, "CLOSE", 3)
     tokens, lengths = sentences
-    samples = Sentences(rows_of(sentences, network), lengths)
-    executor = TranslationExecutor(resident(network, kernels), (1, 2, 4))
-    executor.capture(samples)
-    assert set(executor._graphs) == {(size, steps) for size in (1, 2, 4) for steps in (0, 8)}
+    executor = TranslationExecutor(resident(network, kernels), (1, 4))
+    for few in ([1, 5, 2], range(6)):  # longer ones come, for which there is no room yet
+        rows = rows_of([x[list(few)] for x in sentences], network)
+        executor.capture(Sentences(rows, lengths[list(few)]))
+    steps = {(size, 0) for size in (1, 3, 4)}
+    assert set(executor._graphs) == steps | {(size, most) for size in (1, 4) for most in (4, 8)}
     for rows in ([0, 1, 2], [5], [3, 4, 0, 5], [1, 1]):
         found = translated(executor, rows)
         wanted = said(model, tokens[rows], lengths[rows])
         np.testing.assert_array_equal(found, as_long(wanted, 16))
+
+
+def test_what_is_taken_on_a_device_is_named_before(network):
+    sut = object.__new__(CupySut)
+    sut._network, sut._executors, sut._streams, sut.max_batch = network, [], 2, 16
+    sut.start_from_device = True
+    samples = LoadedSet(np.arange(6), (np.zeros((6, 9), np.int32), LENGTHS))
+    parts = sut._parts(samples)
+    assert parts["6 samples"] == 6 * 4 * (1 + LENGTHS.max())
+    assert parts["weights"] == 2 * network.parameter_count
+    (buffers_name,) = set(parts) - {"6 samples", "weights"}
+    assert parts[buffers_name] == 2 * buffer_bytes(network, 16, int(LENGTHS.max()))
 
 
 @pytest.mark.parametrize("number", range(-1, len(MUTANTS)))
@@ -321,8 +340,6 @@ def test_memory_is_counted_as_it_is_taken(network, kernels):
 @pytest.mark.skipif(not HAS, reason="no CuPy or cuDNN frontend")
 @pytest.mark.parametrize("start_from_device", [True, False])
 def test_a_device_translates_as_onnx_runtime_does(start_from_device, model, sentences, tmp_path):
-    from sut.cupy import CupySut
-
     path = tmp_path / "small.onnx"
     onnx.save(model, str(path))
     tokens, lengths = sentences
@@ -367,8 +384,6 @@ def test_every_layer_on_a_device_is_the_processor_s(kernels, network, sentences)
 def test_no_memory_grows_over_100_translations(model, sentences, tmp_path):
     import cupy
     import psutil
-
-    from sut.cupy import CupySut
 
     path = tmp_path / "small.onnx"
     onnx.save(model, str(path))
