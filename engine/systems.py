@@ -81,10 +81,11 @@ def check(config: Config) -> None:
             )
     if not config.gpus:
         return
-    if config.model.task == "translation" and (config.precision.name != "fp32"):
+    translates = {"cupy": "fp16", "onnxruntime": "fp32"}.get(own.kind)
+    if config.model.task == "translation" and config.precision.name != translates:
         raise ConfigError(
-            f"sut={own.name} runs no translation in precision={config.precision.name}: use "
-            "sut=onnxruntime, on a GPU with sut.provider=cuda precision=fp32."
+            f"sut={own.name} runs no translation in precision={config.precision.name}: on a GPU "
+            "use sut=cupy precision=fp16, or sut=onnxruntime sut.provider=cuda precision=fp32."
         )
     if isinstance(own, TensorRtSut):
         from sut.tensorrt.sut import modules

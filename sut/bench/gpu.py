@@ -1,7 +1,7 @@
 """Measure the systems of this machine's GPU, beside PyTorch on the same card.
 
-Networks on ``sut=cupy`` in every scenario, classifiers layer by layer, too; all five networks
-offline on all systems that are installed.
+Networks on ``sut=cupy`` in every scenario, classifiers and GNMT layer by layer, too; all five
+networks offline on all systems that are installed.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from sut.bench import layers, peers, profile, scenarios, torch_graph
+from sut.bench import layers, peers, profile, torch_graph, translation
 from sut.bench.networks import NETWORKS, Subject, subject
+from sut.bench.scenarios import scenarios
 from sut.cupy import CupySut
+from sut.cupy.executor import Executor
+from sut.cupy.graph import Network
 from sut.device import batch_sizes
 
 CHECKED = 8
@@ -58,6 +61,8 @@ def show(asked: argparse.Namespace) -> None:
     for name in asked.networks:
         if NETWORKS[name].task == "image_classification":
             _classifier(name, asked, say)
+        elif NETWORKS[name].task == "translation":
+            translation.measure(subject(name, "fp16", asked.samples, asked.cache), asked, say)
         elif NETWORKS[name].task == "object_detection" and "torch" not in asked.without:
             batch = min(max(asked.batches), NETWORKS[name].batch)
             given = subject(name, "fp16", asked.samples, asked.cache)
@@ -66,7 +71,7 @@ def show(asked: argparse.Namespace) -> None:
                 network=name, system="torch fp16 graph, heads", batch=batch, images_per_s=found_rate
             )
         if "peers" not in asked.without:
-            measured = NETWORKS[name].task == "image_classification"
+            measured = NETWORKS[name].task != "object_detection"
             chosen = [x for x in peers.cases(name) if not (measured and x[0] == "cupy")]
             by = partial(_subject, name, asked)
             peers.compare(name, by, chosen, asked, say)
@@ -127,16 +132,15 @@ def _ours(given: Subject, plain: Subject, asked: Any, say: Any) -> float:
     if "steps" not in asked.without:
         _steps(sut, max(asked.batches), label, say)
     if "scenarios" not in asked.without:
-        rate = peers.offline(sut, given.samples, asked.seconds, scenarios.WARMUP_MS)
-        say(**label, scenario="offline", samples_per_s=rate)
-        scenarios.show(sut, given, rate, asked.seconds, partial(say, **label))
-        best = max(best, rate)
+        best = max(best, scenarios(sut, given.name, given.samples, asked.seconds, label, say))
     return best
 
 
 def _check(sut: CupySut, given: Subject, plain: Subject, label: Any, say: Any) -> None:
     images = np.asarray(given.samples.inputs[0][:CHECKED], np.float32)
-    own = layers.differences(sut._executors[0], sut._network, plain.path, images, sut._images[0])
+    executor, network = sut._executors[0], sut._network
+    assert isinstance(executor, Executor) and isinstance(network, Network)
+    own = layers.differences(executor, network, plain.path, images, sut._sources[0])
     for kind in dict.fromkeys(x[0] for x in own):
         worst = max((x for x in own if x[0] == kind), key=lambda x: x[2])
         say(
@@ -154,9 +158,8 @@ def _check(sut: CupySut, given: Subject, plain: Subject, label: Any, say: Any) -
         ]
     )
     count = min(64, len(answers))
-    wanted = layers.reference(plain.path, [sut._network.response], given.samples.inputs[0][:count])[
-        sut._network.response
-    ]
+    logits = layers.reference(plain.path, [network.response], given.samples.inputs[0][:count])
+    wanted = logits[network.response]
     say(
         **label,
         top1=float((answers == given.labels).mean()),
@@ -165,7 +168,9 @@ def _check(sut: CupySut, given: Subject, plain: Subject, label: Any, say: Any) -
 
 
 def _steps(sut: CupySut, batch: int, label: Any, say: Any) -> None:
-    found = profile.steps(sut._executors[0]._resident, sut._executors[0], batch, sut._images[0])
+    executor = sut._executors[0]
+    assert isinstance(executor, Executor)
+    found = profile.steps(executor._resident, executor, batch, sut._sources[0])
     kinds: dict[tuple[str, str], list[profile.Timed]] = {}
     for x in found:
         kinds.setdefault((x.kind, x.shape), []).append(x)

@@ -36,7 +36,12 @@ def differences(
 
 
 def reference(path: Path, names: list[str], images: Any) -> dict[str, Any]:
-    """What ONNX Runtime computes for the tensors ``names``, by name."""
+    """What ONNX Runtime computes of ``images`` for the tensors ``names``, by name."""
+    return tensors(path, names, {"": images})
+
+
+def tensors(path: Path, names: list[str], feed: dict[str, Any]) -> dict[str, Any]:
+    """What ONNX Runtime computes of inputs by name, "" for the first one's."""
     import onnx
     import onnxruntime as ort
 
@@ -44,5 +49,6 @@ def reference(path: Path, names: list[str], images: Any) -> dict[str, Any]:
     del model.graph.output[:]
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    outputs = session.run(names, {session.get_inputs()[0].name: images})
+    first = session.get_inputs()[0].name
+    outputs = session.run(names, {name or first: values for name, values in feed.items()})
     return dict(zip(names, outputs, strict=True))

@@ -35,7 +35,7 @@ NETWORKS = {
     "mobilenet": Kind("mobilenet_v1", "image_classification", "classes", offset=-1),
     "ssd_mobilenet": Kind("ssd_mobilenet_v1", "object_detection", "detections", 128, 256),
     "ssd_resnet34": Kind("ssd_resnet34", "object_detection", "detections", 8, 64),
-    "gnmt": Kind("gnmt", "translation", "translation", 64, 256),
+    "gnmt": Kind("gnmt", "translation", "translation", 64, 1024),
 }
 
 

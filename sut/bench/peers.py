@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen import Ending, LoadedSet, Scenario, Settings, run
-from sut.bench import scenarios
-from sut.bench.cpu import Loaded
 from sut.bench.networks import NETWORKS, Subject
+from sut.bench.scenarios import offline, scenarios
 from sut.bench.torch_graph import images_per_s
 from sut.bench.torch_graph import network as torch_network
 
 SYSTEMS: dict[str, dict[str, tuple[str, ...]]] = {
-    "cupy": {"image_classification": ("fp16", "int8"), "object_detection": ("fp16",)},
+    "cupy": {
+        "image_classification": ("fp16", "int8"),
+        "object_detection": ("fp16",),
+        "translation": ("fp16",),
+    },
     "onnxruntime": {
         "image_classification": ("fp16", "fp32"),
         "object_detection": ("fp16", "fp32"),
@@ -60,23 +61,6 @@ def make(system: str, given: Subject, batch: int, cache: Path) -> Any:
     return CupySut(*file, max_batch=batch, streams=2, plans=cache / "cupy_plans.json")
 
 
-def offline(sut: Any, samples: LoadedSet, seconds: float, warmup_ms: float = 300.0) -> float:
-    """Samples/s of an offline run of about ``seconds``; RuntimeError if it fails."""
-    sut.load(samples)
-    guess = sut.max_batch / sut.service_time_s(samples, sut.max_batch)
-    settings = Settings(
-        scenario=Scenario.OFFLINE,
-        target_qps=sut.workers * guess,
-        min_query_count=1,
-        min_duration_ms=1e3 * seconds,
-        warmup_ms=warmup_ms,
-    )
-    log = run(settings, Loaded(samples), sut)
-    if log.ending is not Ending.COMPLETE:
-        raise RuntimeError(f"{sut.name} failed: {log.error}")
-    return float(len(log.sample_index) / (log.latency_ns.max() / 1e9))
-
-
 def compare(
     name: str,
     subjects: Callable[[str], Subject],
@@ -91,13 +75,13 @@ def compare(
         try:
             given = subjects(precision)
             sut = make(system, given, batch, asked.cache)
-            rate = offline(sut, given.samples, asked.seconds)
-            more = {}
-            if NETWORKS[name].task == "object_detection" and "check" not in asked.without:
-                more = {"alike": _checked(sut, given, subjects("fp32"))}
-            say(**label, scenario="offline", samples_per_s=rate, **more)
             if system == "cupy" and "scenarios" not in asked.without:
-                scenarios.show(sut, given, rate, asked.seconds, partial(say, **label))
+                scenarios(sut, name, given.samples, asked.seconds, label, say)
+            else:
+                rate = offline(sut, given.samples, asked.seconds)
+                say(**label, scenario="offline", samples_per_s=rate)
+            if NETWORKS[name].task == "object_detection" and "check" not in asked.without:
+                say(**label, alike=_checked(sut, given, subjects("fp32")))
             sut.unload()
         except Exception as error:  # every runtime raises types of its own
             say(**label, skipped=str(error).splitlines()[0])

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,22 +107,16 @@ class Network:
         return sum(layer.weights.size + layer.bias.size for layer in own)
 
 
-def read(path: Path, output: str, half: str = "fp16") -> Network:
-    """The network in the ONNX file ``path`` whose output ``output`` is the answer: int64 [n], or
-    float32 [n, most, 7] of a detector. ``half``: fp16 or bf16.
+def network_of(graph: Any, output: str) -> Network:
+    """The network of an ONNX graph whose output ``output`` is the answer: int64 [n], or float32
+    [n, most, 7] of a detector.
 
     Raises RuntimeError, with its name, for the first node that the device has no layer for.
     """
-    import onnx
-
-    try:
-        graph = onnx.load(str(path)).graph
-    except Exception as error:  # protobuf and onnx raise types of their own
-        raise RuntimeError(f"{path} cannot be read as ONNX: {error}") from error
     reader = _Reader(graph)
     for node in graph.node:
         reader.add(node)
-    return replace(reader.network(output), half=half)
+    return reader.network(output)
 
 
 PASSING = ("QuantizeLinear", "DequantizeLinear", "Flatten", "Identity")

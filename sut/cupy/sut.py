@@ -13,14 +13,19 @@ from numpy.typing import NDArray
 from loadgen import Batch, LoadedSet, Queries
 from sut.cupy.arena import arena_of
 from sut.cupy.executor import Executor, Resident
-from sut.cupy.graph import read
+from sut.cupy.files import read
 from sut.cupy.images import AT_ONCE, image_bytes, stored, upload
 from sut.cupy.needs import modules
 from sut.cupy.plans import PlanBook
+from sut.cupy.sentences import placed, row_bytes
+from sut.cupy.translation import Translation
+from sut.cupy.translation_executor import TranslationExecutor, TranslationResident, buffer_bytes
 from sut.device import FILLED, batch_sizes, pinned
 from sut.memory import check
 
 Indices = NDArray[np.int32] | NDArray[np.int64]
+
+Runs = Executor | TranslationExecutor
 
 AHEAD_S = 0.4e-3
 """Before a batch should end, the next one is launched: what the host needs for that, and to spare
@@ -30,10 +35,10 @@ for a batch that ends early.
 
 class CupySut:
     """Run an image classifier's ONNX file on NVIDIA GPUs, in ``half`` (fp16 or bf16), or int8 if it
-    is quantised; an SSD's in ``half``.
+    is quantised; an SSD's in ``half``, GNMT's in fp16.
 
-    ``output``: the network's output that is the response, the arg max of its last layer, or the
-    rows of a detector.
+    ``output``: the network's output that is the response, the arg max of its last layer, the rows
+    of a detector, or the translations.
     ``devices``: GPUs by number; each has ``streams`` workers: while one's batch runs, the others
     fetch theirs and answer. Two reach the highest throughput, one the shortest latency.
     ``max_batch``, ``max_wait_us``: dynamic batching, as for ONNX Runtime. Batches run in the next
@@ -68,9 +73,9 @@ class CupySut:
         self._network = read(model, output, half)
         self._book = PlanBook(plans)
         self._sizes = batch_sizes(max_batch)
-        self._executors: list[Executor] = []
+        self._executors: list[Runs] = []
         self._samples: LoadedSet | None = None
-        self._images: dict[int, Any] = {}
+        self._sources: dict[int, Any] = {}
         self._host: NDArray[np.float16] | None = None
         self._staging: list[Any] = []
 
@@ -87,7 +92,7 @@ class CupySut:
         for worker, executor in enumerate(self._executors):
             with self._cp.cuda.Device(self._device(worker)):
                 source = self._staging[worker] if self._staging else None
-                executor.capture(self._images[self._device(worker)] if source is None else source)
+                executor.capture(self._sources[self._device(worker)] if source is None else source)
         for worker in range(self.workers):  # warm: clocks, caches, the first launch of each graph
             for size in (self.max_batch, 1, 1):
                 self._infer(worker, samples, np.resize(samples.indices, size))
@@ -95,7 +100,7 @@ class CupySut:
     def unload(self) -> None:
         """Let go of the samples; network, plans and buffers stay for the next run."""
         self._samples, self._host = None, None
-        self._images.clear()
+        self._sources.clear()
         self._staging.clear()
         for device in self.devices:
             with self._cp.cuda.Device(device):
@@ -115,8 +120,10 @@ class CupySut:
         seat, running = 0, None
         while running or (running := self._next(queries, worker, samples, seat)):
             following = None
-            if alone and len(running.indices) >= FILLED:
-                time.sleep(max(0.0, self._executors[worker].left_s(seat) - AHEAD_S))
+            large = alone and len(running.indices) >= FILLED
+            left_s = self._executors[worker].left_s(seat) if large else None
+            if left_s is not None:
+                time.sleep(max(0.0, left_s - AHEAD_S))
                 if queries.due():
                     following = self._next(queries, worker, samples, 1 - seat)
             answers = self._answers(worker, samples, running.indices, seat)
@@ -152,7 +159,7 @@ class CupySut:
         return float(np.median(times[1:]))
 
     def _infer(self, worker: int, samples: LoadedSet, indices: Indices) -> NDArray[Any]:
-        """The responses to ``indices``: int64 [n], or float32 [n, most, 7]."""
+        """The responses to ``indices``: as the network has them, see ``read``."""
         self._start(worker, samples, indices)
         return self._answers(worker, samples, indices)
 
@@ -182,34 +189,51 @@ class CupySut:
 
     def _parts(self, samples: LoadedSet) -> dict[str, int]:
         """Bytes that are yet to be taken on each device, by what they are for."""
-        own, image = self._network, image_bytes(self._network)
+        own, most = self._network, self.max_batch
+        if isinstance(own, Translation):
+            longest = int(np.max(samples.inputs[1]))
+            buffers, sample = buffer_bytes(own, most, longest), row_bytes(longest)
+            batches = 0  # read where they lie in the host's memory
+        else:
+            buffers, sample = arena_of(own).bytes(most), image_bytes(own)
+            batches = self._streams * most * sample
         parts = {}
         if not self._executors:
             parts["weights"] = 2 * own.parameter_count
-            parts[f"buffers of {self._streams} streams for batches of {self.max_batch}"] = (
-                self._streams * arena_of(own).bytes(self.max_batch)
-            )
+            name = f"buffers of {self._streams} streams for batches of {most}"
+            parts[name] = self._streams * buffers
         if self.start_from_device:
-            parts[f"{len(samples.indices)} samples"] = len(samples.indices) * image
+            parts[f"{len(samples.indices)} samples"] = len(samples.indices) * sample
         else:
-            parts["batches of samples"] = self._streams * self.max_batch * image
+            parts["batches of samples"] = batches
         return parts
 
     def _build(self) -> None:
+        cp, own = self._cp, self._network
+        made: list[Runs] = []
         for device in self.devices:
-            with self._cp.cuda.Device(device):
-                resident = Resident(self._cp, self._cudnn, self._network, self._book)
+            with cp.cuda.Device(device):
+                if isinstance(own, Translation):
+                    shared = TranslationResident(cp, own)
+                    made += [TranslationExecutor(shared, self._sizes) for _ in range(self._streams)]
+                    continue
+                resident = Resident(cp, self._cudnn, own, self._book)
                 for _ in range(self._streams):
-                    self._executors.append(Executor(resident, self._sizes))
+                    made.append(Executor(resident, self._sizes))
                     self._book.save()
+        self._executors = made
 
     def _place(self, samples: LoadedSet) -> None:
         cp, own, images = self._cp, self._network, samples.inputs[0]
-        self._images.clear()
-        if self.start_from_device:
+        self._sources.clear()
+        if self.start_from_device or isinstance(own, Translation):
             for device in self.devices:
                 with cp.cuda.Device(device):
-                    self._images[device] = upload(cp, own, images)
+                    self._sources[device] = (
+                        placed(cp, own, samples.inputs, self.start_from_device)
+                        if isinstance(own, Translation)
+                        else upload(cp, own, images)
+                    )
                     cp.cuda.Device().synchronize()
             return
         shape = stored(np, own, images[:1]).shape[1:]

@@ -33,7 +33,9 @@ def test_gpus_calibrate_by_percentiles(configured):
     [
         (("sut=cupy", "precision=fp32"), "use precision=fp16 or precision=bf16 or precision=int8"),
         (("precision=fp16",), "sut=onnxruntime does not.*fp32 or precision=int8"),
-        (("sut=tensorrt", "model=gnmt", "precision=fp16"), "no translation.*precision=fp32"),
+        (("sut=tensorrt", "model=gnmt", "precision=fp16"), "no translation.*sut=cupy"),
+        (("sut=cupy", "model=gnmt", "precision=int8"), "no translation.*precision=fp16"),
+        ((*ON_CUDA, "model=gnmt", "precision=fp16"), "no translation.*cuda precision=fp32"),
         ((*ON_CUDA, "precision=int8"), "sut.provider=cuda does not.*fp32 or precision=fp16"),
     ],
 )
@@ -47,6 +49,7 @@ def test_a_precision_that_a_system_does_not_compute_in_is_refused(overrides, wor
     ("overrides", "words"),
     [
         (("sut=cupy", "precision=fp16"), "sut=cupy needs CuPy.*pip install cupy"),
+        (("sut=cupy", "model=gnmt", "precision=fp16"), "sut=cupy needs CuPy"),
         (("sut=tensorrt", "precision=fp16"), "sut=tensorrt needs TensorRT.*pip install"),
         ((*ON_CUDA, "precision=fp16"), "needs ONNX Runtime with its CUDA.*onnxruntime-gpu"),
     ],

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sut.bench import peers
+from sut.bench import peers, translation
 from sut.bench.networks import NETWORKS, Subject
+from sut.bench.scenarios import offline
 from sut.onnxruntime import OnnxRuntimeSut
 
 ASKED = SimpleNamespace(batches=[1, 4], seconds=0.05, without=["check"], cache=None)
@@ -17,7 +18,7 @@ def test_every_network_has_a_system_to_be_measured_on():
     for name in NETWORKS:
         assert {"onnxruntime"} <= {system for system, _ in peers.cases(name)}
     assert ("cupy", "fp16") in peers.cases("ssd_resnet34")
-    assert peers.cases("gnmt") == [("onnxruntime", "fp32")]
+    assert peers.cases("gnmt") == [("cupy", "fp16"), ("onnxruntime", "fp32")]
 
 
 def test_each_system_has_its_line_and_one_that_is_missing_says_why(network, library, monkeypatch):
@@ -49,7 +50,7 @@ def test_an_offline_run_that_fails_is_no_figure(network, library):
             raise ValueError("the device is gone")
 
     with pytest.raises(RuntimeError, match="the device is gone"):
-        peers.offline(Broken(network(), "y"), library.load(np.arange(8)), 0.01)
+        offline(Broken(network(), "y"), library.load(np.arange(8)), 0.01)
 
 
 def test_detections_are_compared_on_samples_that_are_loaded(network, library, monkeypatch):
@@ -61,7 +62,7 @@ def test_detections_are_compared_on_samples_that_are_loaded(network, library, mo
     samples = library.load(np.arange(8))
     given = Subject("ssd_mobilenet", "fp16", network(), "y", samples, np.empty(0, np.int64))
     sut = Device(given.path, given.output)
-    peers.offline(sut, samples, 0.01)
+    offline(sut, samples, 0.01)
     monkeypatch.setattr(peers, "alike", np.array_equal)
     assert peers._checked(sut, given, given)
 
@@ -79,3 +80,10 @@ def test_detections_are_alike_where_box_and_category_are():
     # One detection stands for one only.
     assert peers.alike(np.array([[row, nothing]]), np.array([[row, moved]])) == 0.5
     assert peers.alike(np.array([[row]]), np.array([[nothing]])) == 1
+
+
+def test_translations_are_compared_up_to_their_ends():
+    ours, theirs = np.array([[7, 8, 2], [7, 2, 2]]), np.array([[7, 8, 2, 2], [7, 9, 2, 2]])
+    assert translation.alike(ours, theirs, 2) == 0.5
+    assert translation.alike(theirs, theirs[:, :3], 2) == 1
+    assert translation.alike(theirs + 1, theirs, 2) == 0

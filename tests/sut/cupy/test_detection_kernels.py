@@ -1,11 +1,5 @@
 """The kernels of detection.cu, compiled for the processor, against ONNX Runtime."""
 
-import ctypes
-import shutil
-import subprocess
-from importlib import resources
-from pathlib import Path
-
 import numpy as np
 import onnx
 import onnxruntime
@@ -17,12 +11,12 @@ from engine.models.graph import Builder
 from engine.models.ssd import Detector, Level, detect
 from sut.cupy.arena import arena_of, bytes_of
 from sut.cupy.detection import launches
-from sut.cupy.graph import read
+from sut.cupy.files import read
 from sut.cupy.steps import number_of, problem_of, steps_of, stored_channels
 
 from . import plain
+from .host import COMPILER, compiled, launch
 
-COMPILER = shutil.which("g++")
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no g++")
 MOST = 12
 
@@ -30,25 +24,7 @@ MOST = 12
 @pytest.fixture(scope="session")
 def kernels(tmp_path_factory):
     """The library, whose functions take arrays and numbers."""
-    target = tmp_path_factory.mktemp("kernels") / "detection.so"
-    folder = resources.files("sut.cupy")
-    here = Path(__file__).parent
-    command = [COMPILER, "-std=c++20", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-pthread"]
-    command += [f"-I{folder}", "-x", "c++", str(here / "cuda_on_cpu.h"), "-o", str(target)]
-    subprocess.run(command, check=True)
-    return ctypes.CDLL(str(target))
-
-
-def _run(kernels, name, grid, threads, arguments):
-    """A launch, as CuPy makes it."""
-    kinds = {float: ctypes.c_float, int: ctypes.c_int}
-    given = [
-        a.ctypes.data_as(ctypes.c_void_p)
-        if isinstance(a, np.ndarray)
-        else kinds[type(a.item() if isinstance(a, np.generic) else a)](a)
-        for a in arguments
-    ]
-    getattr(kernels, f"run_{name}")(*(*grid, 1)[:2], threads, *given)
+    return compiled("detection", tmp_path_factory)
 
 
 def _kept(kernels, scores, corners, threshold, overlap, most=MOST):
@@ -58,7 +34,7 @@ def _kept(kernels, scores, corners, threshold, overlap, most=MOST):
     space = np.full(scores.shape, -7, np.int32)
     sizes = (classes, boxes, most, threshold, overlap)
     arrays = (scores, corners, space, kept, places)
-    _run(kernels, "suppress", (classes, batch), 64, (*arrays, *sizes))
+    launch(kernels, "suppress", (classes, batch), 64, (*arrays, *sizes))
     return kept, places
 
 
@@ -111,7 +87,7 @@ def test_the_best_of_all_classes_come_first_and_the_rest_is_empty(kernels):
         few = np.ascontiguousarray(kept[:, :, :most]), np.ascontiguousarray(places[:, :, :most])
         rows = np.full((batch, most, 7), -1, np.float32)
         arrays = (*few, corners, categories, rows)
-        _run(kernels, "rank", (batch,), 32, (*arrays, classes, boxes, most))
+        launch(kernels, "rank", (batch,), 32, (*arrays, classes, boxes, most))
         for image in range(batch):
             found = [
                 (-few[0][image, c, i], c * boxes + few[1][image, c, i])
@@ -174,7 +150,7 @@ def test_a_detector_is_read_and_answers_as_onnx_runtime_does(detector, kernels):
         few = 32  # real threads meet slowly; predict has one for each default box
         blocks = (grid[0] * threads // few,) if name == "predict" else grid
         given = [arrays[x] if isinstance(x, str) else x for x in arguments]
-        _run(kernels, name, blocks, few, given)
+        launch(kernels, name, blocks, few, given)
     assert np.allclose(arrays["rows"], wanted, atol=2e-5)
 
 

@@ -8,7 +8,8 @@ from onnx import TensorProto, helper
 from engine.models import ssd_mobilenet_v1, ssd_resnet34, weights
 from sut.bench.layers import reference
 from sut.cupy.detector import level_firsts
-from sut.cupy.graph import Convolution, read
+from sut.cupy.files import read
+from sut.cupy.graph import Convolution
 
 from . import plain
 

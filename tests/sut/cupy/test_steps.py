@@ -10,7 +10,7 @@ from sut.cupy import plans
 from sut.cupy.arena import arena_of, bytes_of
 from sut.cupy.convolution import Plans, Problem
 from sut.cupy.executor import tuned_sizes
-from sut.cupy.graph import read
+from sut.cupy.files import read
 from sut.cupy.images import stored
 from sut.cupy.plans import PlanBook
 from sut.cupy.steps import number_of, problem_of, steps_of, stored_as, stored_image

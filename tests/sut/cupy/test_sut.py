@@ -154,7 +154,9 @@ def test_every_layer_and_answer_is_onnx_runtimes(
         got = sut._infer(1, samples, np.arange(10, 10 + count))
         assert (got == wanted[:count]).mean() >= (0.8 if half == "fp16" else 0.5)
     if start_from_device:
-        found = differences(sut._executors[0], sut._network, networks[name], images, sut._images[0])
+        found = differences(
+            sut._executors[0], sut._network, networks[name], images, sut._sources[0]
+        )
         assert max(error for _, _, error, _ in found) < most
     sut.unload()
 
