@@ -27,6 +27,9 @@ CEILING_SLACK = 1.05
 DISTURBED, TRIES = 4.0, 4
 # One query at a time keeps the system busy for this share of the time: hardly one has to wait.
 NEARLY_IDLE = 0.02
+# No real system keeps its speed to a percent from run to run, so that its late share grows by no
+# higher power of the rate, whatever its service times alone would say.
+STEEPEST = 50.0
 # Where the peak lies below the offline throughput is hardly known where tokens are judged.
 TOKEN_SPREAD = 0.7
 
@@ -162,7 +165,7 @@ def prior(benchmark: Benchmark, limits: Limits, curve: ServiceCurve, full: Setti
     return Prior(
         guess,
         CEILING_SLACK * ceiling,
-        slope=found.slope,
+        slope=found.slope if isinstance(sut, SimulatedSut) else min(found.slope, STEEPEST),
         dispersion=found.dispersion,
         floor_qps=NEARLY_IDLE * 1000 / limits.unloaded_ms,
     )

@@ -1,11 +1,14 @@
 """What is known before the search, on systems in virtual time."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from engine.peak import DISTURBED, TRIES, unloaded
+from engine.peak import DISTURBED, STEEPEST, TRIES, Limits, prior, unloaded
 from loadgen import Scenario, Settings, run
 from loadgen.samples import NoSamples
 from sut.curve import ServiceCurve
+from sut.null import NullSut
 from sut.simulated import SimulatedSut
 
 BOUND_MS = 10.0
@@ -49,3 +52,16 @@ def test_a_search_that_a_failing_system_ends_has_no_figure_of_another_scenario(e
     metric = ended.record["performance"]["metric"]
     assert (metric["name"], metric["value"]) == ("server_qps", None)
     assert "The search ended with a run in which" in ended.record["message"]
+
+
+def test_a_real_system_is_not_believed_to_keep_its_speed():
+    """100 ms for services of 1 ms: by queueing alone the peak is a wall."""
+    curve = ServiceCurve((1,), (1.0,))
+    full = Settings(Scenario.SERVER, target_qps=1000.0, bound_ms=100.0)
+    steep, real = (
+        prior(SimpleNamespace(sut=sut), Limits(1.0, 100.0), curve, full)
+        for sut in (SimulatedSut(curve), NullSut())
+    )
+    assert steep.slope > 2 * STEEPEST
+    assert real.slope == STEEPEST
+    assert real.guess_qps == steep.guess_qps
