@@ -1,12 +1,12 @@
-"""Batch normalisation as a part of the convolution before it."""
+"""Batch normalisation folded into the convolutions of an ONNX network."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
-from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, numpy_helper
+
+from sut.normalisation import EPSILON, folded
 
 
 def fold(model: ModelProto) -> None:
@@ -26,9 +26,12 @@ def fold(model: ModelProto) -> None:
         if before is None or uses[node.input[0]] != 1 or not known:
             continue
         if all(name in values for name in before.input[1:]):
-            weights, bias = _folded(before, node, values)
+            weights, *bias = (values[name] for name in before.input[1:])
+            parts = tuple(values[name] for name in node.input[1:])
+            epsilon = {a.name: a.f for a in node.attribute}.get("epsilon", EPSILON)
+            arrays = folded(weights, bias[0] if bias else 0.0, parts, epsilon)
             names = [f"{node.output[0]}.folded_{part}" for part in ("weight", "bias")]
-            for name, array in zip(names, (weights, bias), strict=True):
+            for name, array in zip(names, arrays, strict=True):
                 graph.initializer.append(numpy_helper.from_array(array, name))
             before.input[1:] = names
             before.output[0] = node.output[0]
@@ -36,16 +39,3 @@ def fold(model: ModelProto) -> None:
     needed = {name for node in graph.node for name in node.input}
     for tensor in [t for t in graph.initializer if t.name not in needed]:
         graph.initializer.remove(tensor)
-
-
-def _folded(
-    convolution: NodeProto, node: NodeProto, values: dict[str, NDArray[np.float32]]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weights [outputs, inputs, height, width] and bias [outputs] of both."""
-    weights, *more = (values[name].astype(np.float64) for name in convolution.input[1:])
-    scale, shift, mean, variance = (values[name].astype(np.float64) for name in node.input[1:])
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    factor = scale / np.sqrt(variance + attributes.get("epsilon", 1e-5))
-    bias = ((more[0] if more else 0.0) - mean) * factor + shift
-    wide = weights * factor.reshape(-1, *[1] * (weights.ndim - 1))
-    return wide.astype(np.float32), bias.astype(np.float32)

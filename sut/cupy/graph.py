@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sut.cupy.detector import Detections, ending
+from sut.normalisation import EPSILON, folded
 
 Floats = NDArray[np.float32]
 Pads = tuple[int, int, int, int]
@@ -228,13 +229,11 @@ class _Reader:
 
     def _on_batchnormalization(self, node: Any, attributes: Mapping[str, Any]) -> bool:
         own = self._only(node.input[0])
-        parts = [self._constant(name) for name in node.input[1:5]]
-        if own is None or own.residual or any(part is None for part in parts):
+        parts = tuple(self._constants[name] for name in node.input[1:5] if name in self._constants)
+        if own is None or own.residual or len(parts) < 4:
             return False
-        scale, shift, mean, variance = (np.asarray(part, np.float64) for part in parts)
-        factor = scale / np.sqrt(variance + attributes.get("epsilon", 1e-5))
-        weights = (own.weights * factor[:, None, None, None]).astype(np.float32)
-        bias = ((own.bias - mean) * factor + shift).astype(np.float32)
+        epsilon = attributes.get("epsilon", EPSILON)
+        weights, bias = folded(own.weights, own.bias, parts, epsilon)
         return self._extend(own, node, weights=weights, bias=bias)
 
     def _on_relu(self, node: Any, attributes: Mapping[str, Any]) -> bool:
