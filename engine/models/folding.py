@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
-from onnx import ModelProto, numpy_helper
+from onnx import GraphProto, ModelProto, numpy_helper
 
 from sut.normalisation import EPSILON, folded
 
@@ -17,8 +18,7 @@ def fold(model: ModelProto) -> None:
     """
     graph = model.graph
     values = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    uses = Counter(name for node in graph.node for name in node.input)
-    uses.update(output.name for output in graph.output)
+    uses = Counter(_read(graph))
     made = {node.output[0]: node for node in graph.node if node.op_type == "Conv"}
     for node in [x for x in graph.node if x.op_type == "BatchNormalization"]:
         before = made.get(node.input[0])
@@ -36,6 +36,15 @@ def fold(model: ModelProto) -> None:
             before.input[1:] = names
             before.output[0] = node.output[0]
             graph.node.remove(node)
-    needed = {name for node in graph.node for name in node.input}
+    needed = set(_read(graph))
     for tensor in [t for t in graph.initializer if t.name not in needed]:
         graph.initializer.remove(tensor)
+
+
+def _read(graph: GraphProto) -> Iterator[str]:
+    """Each tensor as often as something reads it: nodes, those of bodies within, and the answer."""
+    yield from (value.name for value in graph.output)
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            yield from _read(attribute.g)

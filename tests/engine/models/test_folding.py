@@ -40,7 +40,7 @@ def network(with_bias=True, group=1, read_twice=False):
 
 def answers(model):
     x = np.random.default_rng(1).standard_normal((2, 4, 6, 6)).astype(np.float32)
-    return ort.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
+    return ort.InferenceSession(model.SerializeToString()).run(None, {"x": x})[-1]
 
 
 @pytest.mark.parametrize("with_bias", [True, False])
@@ -59,3 +59,22 @@ def test_what_something_else_reads_stays_as_it_is():
     model = network(read_twice=True)
     fold(model)
     assert [x.op_type for x in model.graph.node] == ["Conv", "BatchNormalization", "Relu", "Add"]
+
+
+def test_what_the_body_of_a_loop_or_branch_reads_stays():
+    model = network()
+    inner = helper.make_node("Add", ["conv", "only.inside"], ["more"])
+    more = helper.make_tensor_value_info("more", TensorProto.FLOAT, ["n", 8, 6, 6])
+    body = helper.make_graph([inner], "body", [], [more])
+    branch = helper.make_node("If", ["always"], ["z"], then_branch=body, else_branch=body)
+    model.graph.node.append(branch)
+    z = helper.make_tensor_value_info("z", TensorProto.FLOAT, ["n", 8, 6, 6])
+    model.graph.output.append(z)
+    for name, value in (("always", np.array(True)), ("only.inside", np.ones(1, np.float32))):
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    onnx.checker.check_model(model, full_check=True)
+    before = answers(model)
+    fold(model)
+    onnx.checker.check_model(model, full_check=True)
+    assert np.array_equal(answers(model), before)
+    assert "BatchNormalization" in [x.op_type for x in model.graph.node]  # its input is read there
