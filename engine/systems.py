@@ -189,8 +189,8 @@ def _with_streams(
     if isinstance(own, CupySut):
         from sut import cupy
 
-        half = "bf16" if artefact.precision == "bf16" else "fp16"
-        return cupy.CupySut(*file, **shared, half=half, plans=cache / "cupy_plans.json")
+        plans = cache / "cupy_plans.json"
+        return cupy.CupySut(*file, **shared, precision=artefact.precision, plans=plans)
     from sut import tensorrt
 
     quantised = artefact.precision == "int8"

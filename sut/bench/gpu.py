@@ -110,7 +110,7 @@ def _ours(given: Subject, plain: Subject, asked: Any, say: Any) -> float:
         given.output,
         max_batch=max(asked.batches),
         streams=2,
-        half="bf16" if given.precision == "bf16" else "fp16",
+        precision=given.precision,
         plans=asked.cache / "cupy_plans.json",
     )
     sut._sizes = tuple(sorted({*asked.batches, *batch_sizes(sut.max_batch), CHECKED}))

@@ -58,7 +58,8 @@ def make(system: str, given: Subject, batch: int, cache: Path) -> Any:
         return TensorRtSut(*file, engines=folder, streams=2, max_batch=batch, quantised=quantised)
     from sut.cupy import CupySut
 
-    return CupySut(*file, max_batch=batch, streams=2, plans=cache / "cupy_plans.json")
+    plans = cache / "cupy_plans.json"
+    return CupySut(*file, precision=given.precision, max_batch=batch, streams=2, plans=plans)
 
 
 def compare(

@@ -34,8 +34,8 @@ for a batch that ends early.
 
 
 class CupySut:
-    """Run an image classifier's ONNX file on NVIDIA GPUs, in ``half`` (fp16 or bf16), or int8 if it
-    is quantised; an SSD's in ``half``, GNMT's in fp16.
+    """Run an image classifier's ONNX file on NVIDIA GPUs, in ``precision``: fp16, bf16, or int8 if
+    it is quantised, with fp16 for the rest; an SSD's in fp16 or bf16, GNMT's in fp16.
 
     ``output``: the network's output that is the response, the arg max of its last layer, the rows
     of a detector, or the translations.
@@ -59,7 +59,7 @@ class CupySut:
         max_batch: int = 256,
         max_wait_us: float = 0.0,
         start_from_device: bool = True,
-        half: str = "fp16",
+        precision: str = "fp16",
         plans: Path | None = None,
     ) -> None:
         self._cp, self._cudnn = modules(devices)
@@ -70,7 +70,7 @@ class CupySut:
         self.max_wait_us = max_wait_us
         self.start_from_device = start_from_device
         self._streams = streams
-        self._network = read(model, output, half)
+        self._network = read(model, output, "bf16" if precision == "bf16" else "fp16")
         self._book = PlanBook(plans)
         self._sizes = batch_sizes(max_batch)
         self._executors: list[Runs] = []

@@ -146,7 +146,7 @@ def test_every_layer_and_answer_is_onnx_runtimes(
     from sut.bench.layers import differences, reference
 
     made = {"max_batch": 8, "start_from_device": start_from_device, "plans": plans}
-    sut = CupySut(networks[name], "classes", half=half, **made)
+    sut = CupySut(networks[name], "classes", precision=half, **made)
     samples = LoadedSet(np.arange(10, 18), (images,))
     sut.load(samples)
     wanted = reference(networks[name], ["logits"], images)["logits"].argmax(1)
