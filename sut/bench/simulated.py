@@ -37,7 +37,7 @@ def show(asked: argparse.Namespace) -> None:
         for queries in asked.queries:
             rounds = [timed(make(), rate_qps, queries) for _ in range(asked.rounds)]
             ran, judged = (statistics.median(times) for times in zip(*rounds, strict=True))
-            print(f"{name:34} {queries:10,} {ran:8.3f} {judged:20.3f}", flush=True)
+            print(f"{name:34} {queries:10,} {ran:8.3g} {judged:20.3g}", flush=True)
     print(f"median of {asked.rounds} rounds; a run includes the drawing of its schedule.")
 
 
