@@ -18,8 +18,10 @@ from engine.performance import Follow, Speed
 from engine.plan import accuracy_settings, published_target, quality_ratio
 from engine.record import Record
 from engine.scoring import REAL_DATA, score
+from engine.system import usable_cores
 from evaluators.quality import Quality, against
 from loadgen import Ending, RunLog, SampleLibrary, Scenario, judge, run
+from sut import onnxruntime
 
 AT_ONCE = 32
 """How many samples the plain loop has in memory."""
@@ -147,10 +149,8 @@ def fp32_reference(benchmark: Benchmark, say: Say) -> Quality:
 
 
 def plain_loop(model: Path, output: str, library: SampleLibrary, answer: Answer) -> Responses:
-    """Answers of ONNX Runtime to one sample after the other, at its default settings."""
-    import onnxruntime as ort
-
-    session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    """Answers of ONNX Runtime on the processor to one sample after the other."""
+    session = onnxruntime.session(model, usable_cores(), "all", ["CPUExecutionProvider"])
     names = [spec.name for spec in session.get_inputs()]
     responses: Responses = []
     for first in range(0, library.total_count, AT_ONCE):

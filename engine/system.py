@@ -34,6 +34,12 @@ def describe() -> dict[str, Any]:
     }
 
 
+def usable_cores() -> int:
+    """Physical cores that this process may run on."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(allowed or 1, psutil.cpu_count(logical=False) or 1))
+
+
 @cache
 def _processor() -> dict[str, Any]:
     from cpuinfo import get_cpu_info

@@ -7,8 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from engine.config import (
     Config,
     CupySut,
@@ -21,6 +19,7 @@ from engine.config import (
 )
 from engine.errors import ConfigError, SutError
 from engine.paths import cache_dir
+from engine.system import usable_cores
 from loadgen import SimulatedSystem, SystemUnderTest
 
 if TYPE_CHECKING:
@@ -129,12 +128,6 @@ def gpu_batch(config: Config) -> int:
     """The largest batch that a GPU is timed with: a power of two, fewer of larger images."""
     pixels = max(GPU_SIDE, config.model.size or config.model.preprocessing.size) ** 2
     return 1 << (max(1, GPU_BATCH * GPU_SIDE**2 // pixels).bit_length() - 1)
-
-
-def usable_cores() -> int:
-    """Physical cores that this process may run on."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(allowed or 1, psutil.cpu_count(logical=False) or 1))
 
 
 def _processor(own: OnnxRuntimeSut | OpenVinoSut, artefact: Artefact) -> System:

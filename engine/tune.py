@@ -20,7 +20,8 @@ from engine.paths import OWN_CONF
 from engine.performance import Follow, limits_of, part_of
 from engine.plan import full_settings
 from engine.record import Record
-from engine.systems import restarted, usable_cores
+from engine.system import usable_cores
+from engine.systems import restarted
 from engine.validation import GROUPS
 from loadgen.files import atomically
 from multirun.belief import Belief

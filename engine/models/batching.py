@@ -7,6 +7,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from engine.system import usable_cores
+
 TOLERANCE = 1e-3
 
 
@@ -32,6 +34,7 @@ def with_dynamic_batch(model: ModelProto) -> ModelProto | None:
 def _agrees(model: ModelProto) -> bool:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = usable_cores()
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

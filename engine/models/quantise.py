@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto
 from onnxruntime.quantization import (
@@ -30,6 +31,7 @@ from engine.errors import ConfigError
 from engine.models import int4
 from engine.models.folding import fold
 from engine.models.saturation import unsigned, weight_ranges
+from engine.system import usable_cores
 
 BATCH = 16
 KEPT_PERCENT = 99.99
@@ -61,7 +63,8 @@ def quantise(
     folder = cache.folder("int8")
     try:
         # The percentile method talks to the standard output.
-        with _temporary_files_in(folder), _quiet_root_logger(), redirect_stdout(StringIO()):
+        quiet = redirect_stdout(StringIO())
+        with _temporary_files_in(folder), _quiet_root_logger(), _on_own_cores(), quiet:
             folded = folder / "folded.onnx"
             quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
             whole = onnx.load(str(folded))
@@ -179,6 +182,23 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         tempfile.tempdir = before
+
+
+@contextlib.contextmanager
+def _on_own_cores() -> Iterator[None]:
+    """The tools' sessions pin their threads to all cores, whatever this process may use."""
+    plain = onnxruntime.SessionOptions
+
+    def options() -> onnxruntime.SessionOptions:
+        found = plain()
+        found.intra_op_num_threads = usable_cores()
+        return found
+
+    onnxruntime.SessionOptions = options
+    try:
+        yield
+    finally:
+        onnxruntime.SessionOptions = plain
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from engine import systems
 from engine.suts import PROCESSORS as SYSTEMS
+from engine.system import usable_cores
 from loadgen import Ending, LoadedSet, Scenario, Settings, run
 from sut.network import NetworkSut
 from sut.onnxruntime import OnnxRuntimeSut
@@ -133,7 +134,7 @@ def _silent(message: str) -> None:
 
 def best_shape(system: str, path: Path, output: str, samples: LoadedSet) -> Shape:
     """The batch, workers and threads with which the bare loop is fastest."""
-    cores = systems.usable_cores()
+    cores = usable_cores()
     rates = {}
     for workers, threads in {(1, cores), (cores, 1)}:
         sut = make(system, path, output, Shape(1, workers, threads))
