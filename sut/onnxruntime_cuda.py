@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SYSTEM = "sut=onnxruntime sut.provider=cuda"
 PROVIDER = "CUDAExecutionProvider"
+FATAL = 4
+"""Of what the provider logs: it calls each way of cuDNN's that it tries in vain an error."""
 INSTALL = "pip uninstall onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
 
@@ -87,6 +89,7 @@ def modules(devices: Sequence[int]) -> tuple[ModuleType, ModuleType]:
         )
     cp = module("cupy", "CuPy", SYSTEM, CUPY)
     check_devices(cp, devices, SYSTEM)
+    ort.set_default_logger_severity(FATAL)
     if preload := getattr(ort, "preload_dlls", None):  # CUDA and cuDNN from their own packages
         preload()
     return cp, ort

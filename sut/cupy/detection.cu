@@ -129,42 +129,55 @@ extern "C" __global__ void suppress(
     for (int i = kept + threadIdx.x; i < most; i += blockDim.x) kept_scores[i] = 0.f;
 }
 
-// An image's warp: the `most` best of all classes' boxes, as rows [image, top, left, bottom, right,
-// score, category] of zeros but for the image, which the host fills in. At most 128 classes.
+// How many of `most` falling scores are higher than `score`; `or_equal`: or equal to it.
+__device__ inline int higher(const float* falling, int most, float score, bool or_equal) {
+    int from = 0, to = most;
+    while (from < to) {
+        const int middle = (from + to) / 2;
+        const float other = falling[middle];
+        if (other > score || (or_equal && other == score)) from = middle + 1;
+        else to = middle;
+    }
+    return from;
+}
+
+// The `most` best of an image's (y) kept boxes of all classes, as rows [image, top, left, bottom,
+// right, score, category], zeros but for the image, which the host fills in. Each box counts the
+// better ones of the other classes, whose scores fall: that is its row.
 extern "C" __global__ void rank(
     const float* kept_scores, const int* kept_places, const Corners* corners,
     const float* categories, float* rows, int classes, int boxes, int most)
 {
-    __shared__ int next[128];
-    const int image = blockIdx.x;
+    __shared__ int count;
+    const int image = blockIdx.y;
     kept_scores += (long long)image * classes * most;
     kept_places += (long long)image * classes * most;
-    for (int c = threadIdx.x; c < classes; c += WARP) next[c] = 0;
-    __syncthreads();
-    for (int i = 0; i < most; ++i) {
-        Best mine{0.f, classes * boxes};
-        for (int c = threadIdx.x; c < classes; c += WARP) {
-            if (next[c] == most) continue;
-            const int at = c * most + next[c];
-            if (kept_scores[at] > 0.f)
-                mine = better(mine, Best{kept_scores[at], c * boxes + kept_places[at]});
-        }
-        const Best best = best_of_block(mine);
-        const bool found = best.place < classes * boxes;
-        if (threadIdx.x == 0) {
-            const int c = found ? best.place / boxes : 0;
-            const Corners box = found ? corners[(long long)image * boxes + best.place % boxes]
-                                      : Corners{};
-            float* row = rows + ((long long)image * most + i) * 7;
-            row[0] = 0.f;
-            row[1] = box.top;
-            row[2] = box.left;
-            row[3] = box.bottom;
-            row[4] = box.right;
-            row[5] = found ? best.score : 0.f;
-            row[6] = found ? categories[c] : 0.f;
-            if (found) ++next[c];
-        }
-        __syncthreads();
+    corners += (long long)image * boxes;
+    rows += (long long)image * most * 7;
+    const int threads = gridDim.x * blockDim.x;
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < classes * most; i += threads) {
+        const float score = kept_scores[i];
+        if (score <= 0.f) continue;
+        const int own = i / most;
+        int place = i % most;
+        for (int c = 0; c < classes && place < most; ++c)
+            if (c != own) place += higher(kept_scores + c * most, most, score, c < own);
+        if (place >= most) continue;
+        const Corners box = corners[kept_places[i]];
+        float* row = rows + place * 7;
+        row[0] = 0.f;
+        row[1] = box.top;
+        row[2] = box.left;
+        row[3] = box.bottom;
+        row[4] = box.right;
+        row[5] = score;
+        row[6] = categories[own];
     }
+    if (blockIdx.x) return;
+    if (threadIdx.x == 0) count = 0;
+    __syncthreads();
+    for (int c = threadIdx.x; c < classes; c += blockDim.x)
+        atomicAdd(&count, higher(kept_scores + c * most, most, 0.f, false));
+    __syncthreads();
+    for (int i = 7 * count + threadIdx.x; i < 7 * most; i += blockDim.x) rows[i] = 0.f;
 }

@@ -13,6 +13,8 @@ from sut.cupy.graph import Network
 from sut.cupy.steps import stored_channels
 
 THREADS = 256
+RANKING = 4
+"""Blocks that rank the boxes of an image."""
 NAMES = ("predict", "suppress", "rank")
 
 
@@ -53,5 +55,5 @@ def launches(network: Network, layer: Detections, batch: int) -> list[Any]:
     counts = tuple(map(np.int32, (labels, boxes, layer.most)))
     made.append(("suppress", (labels, batch), THREADS, (*arrays, *counts, *limits)))
     arrays = ("kept_scores", "kept_places", "corners", "categories", "rows")
-    made.append(("rank", (batch,), 32, (*arrays, *counts)))
+    made.append(("rank", (RANKING, batch), THREADS, (*arrays, *counts)))
     return made

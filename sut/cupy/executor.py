@@ -18,7 +18,7 @@ from sut.cupy.kernels import Kernels
 from sut.cupy.numbers import DTYPES
 from sut.cupy.plans import Chosen, PlanBook, choose
 from sut.cupy.steps import Step, number_of, problem_of, steps_of, stored_channels
-from sut.device import pinned
+from sut.device import address, pinned
 
 SEATS = 2
 """Batches that can be under way on a stream: the one that runs and the next."""
@@ -72,8 +72,9 @@ class Executor:
 
     ``sizes``: the batch sizes that have a graph, ascending; another runs in the next larger one.
     ``rows``: int32[SEATS, sizes[-1]] in pinned memory, which images to run, by their place in the
-    array given to ``capture``. A seat holds one batch from its launch until its answers are read:
-    with two, one is launched behind the other and the device does not pause between them.
+    array given to ``capture``, on the device or in pinned memory. A seat holds one batch from its
+    launch until its answers are read: with two, one is launched behind the other and the device
+    does not pause between them.
     All methods: from one thread at a time, with the device in use.
     """
 
@@ -105,7 +106,7 @@ class Executor:
             self._workspace = cp.empty(max(1, space), cp.uint8)
 
     def capture(self, samples: Any) -> None:
-        """Record the graphs over the images in ``samples``, an array on the device; time them."""
+        """Record the graphs over the images in ``samples``, and time them."""
         with self.stream:
             for size in self._sizes:
                 self.enqueue(size, samples)  # whatever is set up on first use
@@ -192,7 +193,7 @@ class Executor:
         pointers = {name: array.data.ptr for name, array in arrays.items()}
         pointers["y"] = self._tensors[layer.name].data.ptr
         if step.kind == "stem":
-            pointers |= {"samples": samples.data.ptr, "rows": self.rows[seat].ctypes.data}
+            pointers |= {"samples": address(samples), "rows": address(self.rows[seat])}
             self._resident.kernels.stem(step, pointers, batch)
             return
         if isinstance(layer, Detections):

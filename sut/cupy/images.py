@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sut.cupy.graph import Convolution, Network
 from sut.cupy.steps import CHANNELS, stored_image
+from sut.device import pinned
 
 AT_ONCE = 64
 """Images that are converted at a time."""
@@ -31,6 +32,14 @@ def stored(xp: Any, network: Network, images: Any) -> Any:
     room = out[:, top : top + height, left : left + width, :3]
     shown = xp.asarray(images)[:, :, : room.shape[1], : room.shape[2]]
     room[...] = shown.transpose(0, 2, 3, 1)
+    return out
+
+
+def in_pinned_memory(cp: Any, network: Network, images: NDArray[np.generic]) -> NDArray[Any]:
+    """All images in the host's memory, where every device can read them."""
+    out = pinned(cp, (len(images), *stored_image(network), CHANNELS), np.float16)
+    for at in range(0, len(images), AT_ONCE):
+        out[at : at + AT_ONCE] = stored(np, network, images[at : at + AT_ONCE])
     return out
 
 

@@ -14,13 +14,14 @@ from loadgen import Batch, LoadedSet, Queries
 from sut.cupy.arena import arena_of
 from sut.cupy.executor import Executor, Resident
 from sut.cupy.files import read
-from sut.cupy.images import AT_ONCE, image_bytes, stored, upload
+from sut.cupy.graph import Network
+from sut.cupy.images import image_bytes, in_pinned_memory, upload
 from sut.cupy.needs import modules
 from sut.cupy.plans import PlanBook
 from sut.cupy.sentences import placed, row_bytes
 from sut.cupy.translation import Translation
 from sut.cupy.translation_executor import TranslationExecutor, TranslationResident, buffer_bytes
-from sut.device import FILLED, batch_sizes, pinned
+from sut.device import FILLED, batch_sizes
 from sut.memory import check
 
 Indices = NDArray[np.int32] | NDArray[np.int64]
@@ -43,7 +44,8 @@ class CupySut:
     fetch theirs and answer. Two reach the highest throughput, one the shortest latency.
     ``max_batch``, ``max_wait_us``: dynamic batching, as for ONNX Runtime. Batches run in the next
     of ``batch_sizes``. ``start_from_device``: samples lie on the device before the run; otherwise
-    each batch brings them from pinned memory. ``plans``: the file that tuned plans are kept in.
+    in pinned memory, where the first convolution reads them. ``plans``: the file that tuned plans
+    are kept in.
     Raises RuntimeError for what is missing on this machine or not supported in the network, and
     from ``load`` if something does not fit in a device's memory.
     """
@@ -76,8 +78,6 @@ class CupySut:
         self._executors: list[Runs] = []
         self._samples: LoadedSet | None = None
         self._sources: dict[int, Any] = {}
-        self._host: NDArray[np.float16] | None = None
-        self._staging: list[Any] = []
 
     def load(self, samples: LoadedSet) -> None:
         """Compile and tune on the first call, bring the samples in place, and record the graphs."""
@@ -91,17 +91,15 @@ class CupySut:
         self._place(samples)
         for worker, executor in enumerate(self._executors):
             with self._cp.cuda.Device(self._device(worker)):
-                source = self._staging[worker] if self._staging else None
-                executor.capture(self._sources[self._device(worker)] if source is None else source)
+                executor.capture(self._sources[self._device(worker)])
         for worker in range(self.workers):  # warm: clocks, caches, the first launch of each graph
             for size in (self.max_batch, 1, 1):
                 self._infer(worker, samples, np.resize(samples.indices, size))
 
     def unload(self) -> None:
         """Let go of the samples; network, plans and buffers stay for the next run."""
-        self._samples, self._host = None, None
+        self._samples = None
         self._sources.clear()
-        self._staging.clear()
         for device in self.devices:
             with self._cp.cuda.Device(device):
                 self._cp.get_default_memory_pool().free_all_blocks()
@@ -175,13 +173,7 @@ class CupySut:
     def _start(self, worker: int, samples: LoadedSet, indices: Indices, seat: int = 0) -> None:
         assert samples is self._samples, "the graphs read samples where load has put them"
         executor, count = self._executors[worker], len(indices)
-        rows = samples.rows(indices)
-        if self._host is None:
-            executor.rows[seat, :count] = rows
-        else:
-            with executor.stream:
-                for place, row in enumerate(rows):
-                    self._staging[worker][place].set(self._host[row])
+        executor.rows[seat, :count] = samples.rows(indices)
         executor.launch(count, seat)
 
     def _device(self, worker: int) -> int:
@@ -193,10 +185,8 @@ class CupySut:
         if isinstance(own, Translation):
             longest = int(np.max(samples.inputs[1]))
             buffers, sample = buffer_bytes(own, most, longest), row_bytes(longest)
-            batches = 0  # read where they lie in the host's memory
         else:
             buffers, sample = arena_of(own).bytes(most), image_bytes(own)
-            batches = self._streams * most * sample
         parts = {}
         if not self._executors:
             parts["weights"] = 2 * own.parameter_count
@@ -204,8 +194,6 @@ class CupySut:
             parts[name] = self._streams * buffers
         if self.start_from_device:
             parts[f"{len(samples.indices)} samples"] = len(samples.indices) * sample
-        else:
-            parts["batches of samples"] = batches
         return parts
 
     def _build(self) -> None:
@@ -226,21 +214,14 @@ class CupySut:
     def _place(self, samples: LoadedSet) -> None:
         cp, own, images = self._cp, self._network, samples.inputs[0]
         self._sources.clear()
-        if self.start_from_device or isinstance(own, Translation):
-            for device in self.devices:
-                with cp.cuda.Device(device):
-                    self._sources[device] = (
-                        placed(cp, own, samples.inputs, self.start_from_device)
-                        if isinstance(own, Translation)
-                        else upload(cp, own, images)
-                    )
-                    cp.cuda.Device().synchronize()
+        if not self.start_from_device and isinstance(own, Network):
+            self._sources = dict.fromkeys(self.devices, in_pinned_memory(cp, own, images))
             return
-        shape = stored(np, own, images[:1]).shape[1:]
-        self._host = pinned(cp, (len(images), *shape), np.float16)
-        for at in range(0, len(images), AT_ONCE):
-            self._host[at : at + AT_ONCE] = stored(np, own, images[at : at + AT_ONCE])
-        for worker, executor in enumerate(self._executors):
-            executor.rows[:] = np.arange(self._sizes[-1])
-            with cp.cuda.Device(self._device(worker)):
-                self._staging.append(cp.zeros((self._sizes[-1], *shape), cp.float16))
+        for device in self.devices:
+            with cp.cuda.Device(device):
+                self._sources[device] = (
+                    placed(cp, own, samples.inputs, self.start_from_device)
+                    if isinstance(own, Translation)
+                    else upload(cp, own, images)
+                )
+                cp.cuda.Device().synchronize()

@@ -87,7 +87,7 @@ def test_the_best_of_all_classes_come_first_and_the_rest_is_empty(kernels):
         few = np.ascontiguousarray(kept[:, :, :most]), np.ascontiguousarray(places[:, :, :most])
         rows = np.full((batch, most, 7), -1, np.float32)
         arrays = (*few, corners, categories, rows)
-        launch(kernels, "rank", (batch,), 32, (*arrays, classes, boxes, most))
+        launch(kernels, "rank", (2, batch), 32, (*arrays, classes, boxes, most))
         for image in range(batch):
             found = [
                 (-few[0][image, c, i], c * boxes + few[1][image, c, i])
