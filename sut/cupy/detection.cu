@@ -131,7 +131,8 @@ extern "C" __global__ void suppress(
 
 // How many of `most` falling scores are higher than `score`; `or_equal`: or equal to it.
 __device__ inline int higher(const float* falling, int most, float score, bool or_equal) {
-    int from = 0, to = most;
+    // Most classes have nothing: one look is enough.
+    int from = 0, to = falling[0] > score || (or_equal && falling[0] == score) ? most : 0;
     while (from < to) {
         const int middle = (from + to) / 2;
         const float other = falling[middle];

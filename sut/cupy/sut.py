@@ -138,7 +138,7 @@ class CupySut:
         most = self.max_batch
         if not self.max_wait_us:  # more may come due before it is taken: that is left, too
             due = max(queries.due(most), FILLED)
-            most = max((size for size in self._sizes if size <= due), default=most)
+            most = min(most, max((size for size in self._sizes if size <= due), default=most))
         batch = queries.take(most, self.max_wait_us)
         if batch is not None:
             self._start(worker, samples, batch.indices, seat)

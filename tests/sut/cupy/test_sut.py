@@ -107,6 +107,21 @@ def test_every_sample_is_answered_and_full_graphs_are_preferred(devices, streams
         assert min(behind) > 0 if streams == 1 else max(behind) == 0
 
 
+@pytest.mark.parametrize("most", [1, 8])
+def test_a_batch_is_never_larger_than_asked_for(most):
+    sut = _without_a_device(1, 1)
+    sut.max_batch = most
+    settings = Settings(
+        scenario=Scenario.OFFLINE,
+        target_qps=1.0,
+        min_query_count=1,
+        min_duration_ms=0,
+        min_sample_count=64,
+    )
+    assert run(settings, _Library(64), sut).ending is Ending.COMPLETE
+    assert sut._executors[0].launched == [most] * (64 // most)
+
+
 def _without_a_device(devices, streams):
     sut = object.__new__(CupySut)
     device = types.SimpleNamespace(use=lambda: None)
