@@ -57,7 +57,8 @@ class Outputs:
 class Model:
     """Group ``model``: a reference network built from code, or a network of the user's own.
 
-    ``width`` (a factor on the number of channels) and ``size`` (side of the input in pixels, null
+    ``width`` (a factor on the number of channels), ``depth`` (on that of the blocks, or recurrent
+    layers, that follow one another and are alike) and ``size`` (side of the input in pixels, null
     for the reference network's) make small versions of a reference network.
     """
 
@@ -65,6 +66,7 @@ class Model:
     name: str = limited()
     task: str = limited("image_classification", choices=TASKS)
     width: float = limited(1.0, more_than=0, at_most=1)
+    depth: float = limited(1.0, more_than=0, at_most=1)
     size: int | None = limited(None, at_least=32, at_most=4096)
     path: str | None = None
     weights: str | None = None

@@ -16,7 +16,7 @@ import numpy as np
 from onnx import TensorProto, ValueInfoProto, helper
 
 from engine.models import beam
-from engine.models.graph import Builder, Drawn, Network, scaled
+from engine.models.graph import Builder, Drawn, Network, repeated, scaled
 
 UNITS = 1024
 LAYERS = 4
@@ -50,14 +50,14 @@ class Memory:
     states: tuple[tuple[str, str], ...]
 
 
-def network(name: str, width: float = 1.0, size: int = 0) -> Network:
+def network(name: str, width: float = 1.0, size: int = 0, depth: float = 1.0) -> Network:
     """Encoder, and decoder in a beam search.
 
     Inputs: ``tokens`` int32 [n, longest], ``length`` int32 [n]. Output ``translation`` int32
     [n, T]: the best beam's tokens, END after its end.
     """
     b, units = Builder(epsilon=0.0), scaled(UNITS, width)
-    memory = encode(b, units)
+    memory = encode(b, units, max(2, repeated(LAYERS, depth)))
     decoder_weights(b, units)
     response = beam.search(b, memory, units, partial(decode, memory=memory, units=units))
     outputs = [helper.make_tensor_value_info(response, TensorProto.INT32, ["batch", "steps"])]
@@ -72,7 +72,7 @@ def sentence_inputs() -> list[ValueInfoProto]:
     ]
 
 
-def encode(b: Builder, units: int) -> Memory:
+def encode(b: Builder, units: int, layers: int = LAYERS) -> Memory:
     """The encoder, and the attention's view of what it says."""
     last = b.constant("axis.last", [-1], np.int64)
     first = b.constant("axis.first", [0], np.int64)
@@ -85,7 +85,7 @@ def encode(b: Builder, units: int) -> Memory:
     x = b.node("Gather", "source", ["embedding.source", tokens])
     x = b.node("Transpose", "source.by_time", [x], perm=[1, 0, 2])
     states = []
-    for layer in range(1, LAYERS + 1):
+    for layer in range(1, layers + 1):
         both = layer == 1
         inputs = 2 * units if layer == 2 else units
         out = lstm(b, x, f"encoder.{layer}", inputs, units, "length", both=both)
@@ -221,7 +221,7 @@ def decode(
     new = [said.hidden, said.cell]
     x = asking = b.node("Squeeze", "decoder.1.h", [said.hidden, front])
     attention, context = _attend(b, memory, x, units, beams)
-    for layer in range(2, LAYERS + 1):
+    for layer in range(2, len(states) // 2 + 1):
         name = f"decoder.{layer}"
         seen = b.node("Concat", f"{name}.in", [x, context], axis=1)
         seen = b.node("Unsqueeze", f"{name}.x", [seen, front])

@@ -22,7 +22,7 @@ Drawn = tuple[NDArray[np.float32], NDArray[np.float32]]
 class Network:
     """A network without its weights: nodes in order, and the shape of every tensor they need.
 
-    ``name``: its kind, with width and size where they are not the reference network's.
+    ``name``: its kind, with width, depth and size where they are not the reference network's.
     ``inputs`` and ``outputs``: as ONNX describes them, the image first; ``response``: the output
     that answers a sample. ``features``: the tensors that the last, fitted layers see.
     ``filled``: value that a seeded tensor is filled with. ``carried``: for a seeded convolution
@@ -61,6 +61,11 @@ class Network:
 def scaled(channels: int, width: float) -> int:
     """``channels`` times ``width``, a multiple of eight, as convolutions like it."""
     return max(8, round(channels * width / 8) * 8)
+
+
+def repeated(blocks: int, depth: float) -> int:
+    """How many of ``blocks`` alike a version of that ``depth`` has: one at least."""
+    return max(1, round(blocks * depth))
 
 
 def same(side: int, stride: int) -> tuple[tuple[int, int, int, int], int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.models.classifier import classify
-from engine.models.graph import Builder, Network, same, scaled
+from engine.models.graph import Builder, Network, repeated, same, scaled
 
 SIZE = 224
 CLASSES = 1001
@@ -14,34 +14,35 @@ DEPTHWISE_NOISE, POINTWISE_NOISE, SHIFT = 0.2, 0.02, 1.0
 """What the seeded weights start from: near the identity, most activations past the kink."""
 
 BLOCKS = (
-    # (output channels, stride) of each depthwise-separable block
-    (64, 1),
-    (128, 2),
-    (128, 1),
-    (256, 2),
-    (256, 1),
-    (512, 2),
-    *[(512, 1)] * 5,
-    (1024, 2),
-    (1024, 1),
+    # (output channels, stride, how many of them) of the depthwise-separable blocks
+    (64, 1, 1),
+    (128, 2, 1),
+    (128, 1, 1),
+    (256, 2, 1),
+    (256, 1, 1),
+    (512, 2, 1),
+    (512, 1, 5),
+    (1024, 2, 1),
+    (1024, 1, 1),
 )
 
 
-def network(name: str, width: float = 1.0, size: int = SIZE) -> Network:
+def network(name: str, width: float = 1.0, size: int = SIZE, depth: float = 1.0) -> Network:
     """A 3x3 convolution, thirteen depthwise-separable blocks, and the classifier."""
     b = Builder(epsilon=EPSILON)
-    (*_, (x, channels, _)) = backbone(b, width, size)
+    (*_, (x, channels, _)) = backbone(b, width, size, depth)
     return classify(b, x, name, channels, CLASSES, size)
 
 
-def backbone(b: Builder, width: float, size: int) -> list[tuple[str, int, int]]:
+def backbone(b: Builder, width: float, size: int, depth: float = 1.0) -> list[tuple[str, int, int]]:
     """The network without its classifier: each block's output, its channels and its side."""
     pads, side = same(size, 2)
     channels = scaled(32, width)
     x = b.conv("input", "conv", (channels, 3, 3), 2, pads)
     x = b.relu6(b.batch_norm(x, "bn", channels, shift=SHIFT))
     outputs = []
-    for number, (wide, stride) in enumerate(BLOCKS, 1):
+    blocks = [x[:2] for x in BLOCKS for _ in range(repeated(x[2], depth))]
+    for number, (wide, stride) in enumerate(blocks, 1):
         pads, side = same(side, stride)
         x = _separable(b, x, f"blocks.{number}", channels, scaled(wide, width), stride, pads)
         channels = scaled(wide, width)

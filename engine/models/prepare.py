@@ -35,9 +35,9 @@ def check(model: config.Model) -> None:
                 "run from a file, translators cannot so far. Use model=gnmt with "
                 "model.weights=FILE."
             )
-        if model.width != 1 or model.size is not None:
+        if (model.width, model.depth, model.size) != (1, 1, None):
             raise ConfigError(
-                "model.width and model.size belong to reference networks: leave them."
+                "model.width, model.depth and model.size belong to reference networks: leave them."
             )
         if model.path is None:
             raise ConfigError("model=onnx needs a network: set model.path=FILE.onnx.")
@@ -76,7 +76,8 @@ def prepare(
 def _reference(model: config.Model, cache: Cache, progress: Progress) -> Artefact:
     from engine.models.reference import network_of, variant_of
 
-    network = network_of(model.kind, model.width, model.size)
+    version = (model.kind, model.width, model.size, model.depth)
+    network = network_of(*version)
     weights, values = _weights(model, network)
 
     def build(path: Path) -> None:
@@ -88,7 +89,7 @@ def _reference(model: config.Model, cache: Cache, progress: Progress) -> Artefac
     key = key_of("fp32", network.name, weights, model.seed, model.label_offset, _source())
     file = cache.file(key, ".onnx", build)
     artefact = _described(model, file, weights, model.output or network.response)
-    return dataclasses.replace(artefact, variant=variant_of(model.kind, model.width, model.size))
+    return dataclasses.replace(artefact, variant=variant_of(*version))
 
 
 def _weights(model: config.Model, network: Network) -> tuple[str, Callable[[], Weights]]:

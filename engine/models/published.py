@@ -47,6 +47,7 @@ def as_it_is(model: config.Model) -> config.Model:
         weights=None,
         size=None,
         width=1.0,
+        depth=1.0,
         output=None if model.outputs.boxes else model.outputs.classes,
         label_offset=model.outputs.label_offset,
         preprocessing=fitting(model.preprocessing, own.select_input(loaded, None)),

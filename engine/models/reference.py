@@ -23,11 +23,11 @@ from engine.models.ssd import Detector
 class Reference:
     """How to build a reference network, and what the fitted weights expect of an image.
 
-    ``build(name, width, size)``; conf/model/ holds the same ``preprocessing``. A detector can be
-    had in its parts too: ``detector(width, size)``.
+    ``build(name, width, size, depth)``; conf/model/ holds the same ``preprocessing``. A detector
+    can be had in its parts too: ``detector(width, size)``.
     """
 
-    build: Callable[[str, float, int], Network]
+    build: Callable[[str, float, int, float], Network]
     preprocessing: Preprocessing
     detector: Callable[[float, int], tuple[Builder, Detector]] | None = None
 
@@ -65,19 +65,24 @@ REFERENCES = {
 }
 
 
-def network_of(kind: str, width: float = 1.0, size: int | None = None) -> Network:
+def network_of(
+    kind: str, width: float = 1.0, size: int | None = None, depth: float = 1.0
+) -> Network:
     """The network of that kind without weights: the reference one, or a smaller version.
 
-    ``width``: factor on the number of channels; ``size``: side of the input in pixels.
+    ``width``: factor on the number of channels; ``size``: side of the input in pixels; ``depth``:
+    factor on the number of blocks, or recurrent layers, that follow one another and are alike.
     """
     found = REFERENCES[kind]
     size = size or found.preprocessing.size
-    parts = [f"w{width:g}"] * (width != 1) + [f"{size}"] * (size != found.preprocessing.size)
-    return found.build("_".join([kind, *parts]), width, size)
+    parts = [f"w{width:g}"] * (width != 1) + [f"d{depth:g}"] * (depth != 1)
+    parts += [f"{size}"] * (size != found.preprocessing.size)
+    return found.build("_".join([kind, *parts]), width, size, depth)
 
 
-def variant_of(kind: str, width: float = 1.0, size: int | None = None) -> str:
+def variant_of(kind: str, width: float = 1.0, size: int | None = None, depth: float = 1.0) -> str:
     """What makes a network differ from the reference one of its kind, "" if nothing does."""
     small = size not in (None, REFERENCES[kind].preprocessing.size)
-    parts = [f"width {width:g}"] * (width != 1) + [f"{size}x{size}"] * small
+    parts = [f"width {width:g}"] * (width != 1) + [f"depth {depth:g}"] * (depth != 1)
+    parts += [f"{size}x{size}"] * small
     return ", ".join(parts)

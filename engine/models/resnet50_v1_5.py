@@ -5,7 +5,7 @@ that its checkpoints load."""
 from __future__ import annotations
 
 from engine.models.classifier import classify
-from engine.models.graph import Builder, Network, scaled
+from engine.models.graph import Builder, Network, repeated, scaled
 
 SIZE = 224
 CLASSES = 1000
@@ -19,7 +19,9 @@ STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
 """(inner channels, blocks, stride of the first block); a block puts out four times as many."""
 
 
-def network(name: str, width: float = 1.0, size: int = SIZE, v1: bool = False) -> Network:
+def network(
+    name: str, width: float = 1.0, size: int = SIZE, depth: float = 1.0, v1: bool = False
+) -> Network:
     """A 7x7 convolution, max pooling, sixteen bottleneck blocks, and the classifier."""
     b = Builder(epsilon=EPSILON)
     channels = scaled(64, width)
@@ -28,7 +30,7 @@ def network(name: str, width: float = 1.0, size: int = SIZE, v1: bool = False) -
     x = b.max_pool(x, "maxpool", kernel=3, stride=2, pad=1)
     for stage, (wide, blocks, stride) in enumerate(STAGES, 1):
         inner = scaled(wide, width)
-        for block in range(blocks):
+        for block in range(repeated(blocks, depth)):
             layer = f"layer{stage}.{block}"
             strides = (1, 1) if block else (stride, 1) if v1 else (1, stride)
             x = _bottleneck(b, x, layer, channels, inner, strides)
@@ -47,8 +49,8 @@ def _bottleneck(
     y = b.batch_norm(
         b.conv(y, f"{name}.conv3", (outputs, inner, 1)), f"{name}.bn3", outputs, scale=BRANCH_SCALE
     )
-    if inputs != outputs:
-        stride = max(strides)
+    stride = max(strides)
+    if inputs != outputs or stride != 1:  # of narrow versions two stages can be as wide
         x = b.conv(x, f"{name}.downsample.0", (outputs, inputs, 1), stride, carry=SHORTCUT_NOISE)
         x = b.batch_norm(x, f"{name}.downsample.1", outputs, shift=SHIFT)
     return b.relu(b.add(x, y, f"{name}.add"))

@@ -20,16 +20,16 @@ EXTRAS = ((256, 512), (128, 256), (128, 256), (64, 128))
 """(1x1, 3x3 with stride 2) channels of each further feature map."""
 
 
-def network(name: str, width: float = 1.0, size: int = SIZE) -> Network:
+def network(name: str, width: float = 1.0, size: int = SIZE, depth: float = 1.0) -> Network:
     """Backbone, four further feature maps, and the detector."""
-    return detect(*detector(width, size), name, size)
+    return detect(*detector(width, size, depth), name, size)
 
 
-def detector(width: float, size: int) -> tuple[Builder, Detector]:
+def detector(width: float, size: int, depth: float = 1.0) -> tuple[Builder, Detector]:
     """All that comes before the heads, and the feature maps with what to do with them."""
     b = Builder(epsilon=mobilenet_v1.EPSILON)
-    blocks = mobilenet_v1.backbone(b, width, size)
-    maps = [blocks[10], blocks[12]]
+    *_, last_of_512, _, last = mobilenet_v1.backbone(b, width, size, depth)
+    maps = [last_of_512, last]
     for number, (inner, outputs) in enumerate(EXTRAS, 1):
         inner, outputs = scaled(inner, width), scaled(outputs, width)
         maps.append(_halved(b, maps[-1], f"extras.{number}", inner, outputs))

@@ -4,7 +4,7 @@ al., arXiv:1801.04381, Table 2), 3x3 heads, and v1's default boxes and suppressi
 from __future__ import annotations
 
 from engine.models import ssd_mobilenet_v1
-from engine.models.graph import Builder, Network, same, scaled
+from engine.models.graph import Builder, Network, repeated, same, scaled
 from engine.models.ssd import Detector, Level, detect
 
 SIZE = ssd_mobilenet_v1.SIZE
@@ -15,21 +15,21 @@ EXPANSION = 6
 STAGES = ((16, 1, 1), (24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
 """(output channels, blocks, stride of the first block)."""
 
-SEEN = 13
-"""The block whose expanded input, before its stride, is the first feature map."""
+SEEN = 160
+"""Channels of the block whose expanded input, before its stride, is the first feature map."""
 
 LAST = 1280
 
 
-def network(name: str, width: float = 1.0, size: int = SIZE) -> Network:
+def network(name: str, width: float = 1.0, size: int = SIZE, depth: float = 1.0) -> Network:
     """Backbone, four further feature maps, and the detector."""
-    return detect(*detector(width, size), name, size)
+    return detect(*detector(width, size, depth), name, size)
 
 
-def detector(width: float, size: int) -> tuple[Builder, Detector]:
+def detector(width: float, size: int, depth: float = 1.0) -> tuple[Builder, Detector]:
     """All that comes before the heads, and the feature maps with what to do with them."""
     b = Builder(epsilon=EPSILON)
-    maps = _backbone(b, width, size)
+    maps = _backbone(b, width, size, depth)
     for number, (inner, outputs) in enumerate(ssd_mobilenet_v1.EXTRAS, 1):
         inner, outputs = scaled(inner, width), scaled(outputs, width)
         maps.append(_halved(b, maps[-1], f"extras.{number}", inner, outputs))
@@ -40,20 +40,22 @@ def detector(width: float, size: int) -> tuple[Builder, Detector]:
     return b, ssd_mobilenet_v1.suppressed(levels)
 
 
-def _backbone(b: Builder, width: float, size: int) -> list[tuple[str, int, int]]:
+def _backbone(b: Builder, width: float, size: int, depth: float) -> list[tuple[str, int, int]]:
     """Its two feature maps: output, channels and side."""
     pads, side = same(size, 2)
     channels = scaled(32, width)
     x = _activated(b, b.conv("input", "conv", (channels, 3, 3), 2, pads), "conv_bn", channels)
     maps = []
-    strides = [(c, s if n == 0 else 1) for c, count, s in STAGES for n in range(count)]
+    strides = [
+        (c, s if n == 0 else 1) for c, count, s in STAGES for n in range(repeated(count, depth))
+    ]
     for number, (wide, stride) in enumerate(strides):
         name, inner = f"blocks.{number}", channels * (EXPANSION if number else 1)
         y = x
         if number:
             y = b.conv(x, f"{name}.expand", (inner, channels, 1))
             y = _activated(b, y, f"{name}.expand_bn", inner)
-        if number == SEEN:
+        if (wide, stride) == (SEEN, 2):
             maps.append((y, inner, side))
         y, side = _depthwise(b, y, f"{name}.depthwise", inner, side, stride)
         outputs = scaled(wide, width)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from engine.errors import ConfigError
-from engine.models.graph import Builder, Network, scaled
+from engine.models.graph import Builder, Network, repeated, scaled
 from engine.models.ssd import Detector, Level, detect
 
 SIZE = 1200
@@ -40,12 +40,12 @@ SIDES = (84, 180, 396, 612, 828, 1044, 1260)
 RATIOS = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))
 
 
-def network(name: str, width: float = 1.0, size: int = SIZE) -> Network:
+def network(name: str, width: float = 1.0, size: int = SIZE, depth: float = 1.0) -> Network:
     """Backbone, five further feature maps, and the detector."""
-    return detect(*detector(width, size), name, size)
+    return detect(*detector(width, size, depth), name, size)
 
 
-def detector(width: float, size: int) -> tuple[Builder, Detector]:
+def detector(width: float, size: int, depth: float = 1.0) -> tuple[Builder, Detector]:
     """All that comes before the heads, and the feature maps with what to do with them."""
     b = Builder(epsilon=1e-5)
     if size < SMALLEST:
@@ -53,7 +53,7 @@ def detector(width: float, size: int) -> tuple[Builder, Detector]:
             f"model.size={size} leaves no place on the last feature map of ssd_resnet34: "
             f"it must be at least {SMALLEST}."
         )
-    maps = [_backbone(b, width, size)]
+    maps = [_backbone(b, width, size, depth)]
     for number, (inner, outputs, stride, pad) in enumerate(EXTRAS, 1):
         shape = scaled(inner, width), scaled(outputs, width)
         maps.append(_extra(b, maps[-1], f"extras.{number}", *shape, stride, pad))
@@ -75,7 +75,7 @@ def default_sizes(number: int) -> tuple[tuple[float, float], ...]:
     return tuple(shapes)
 
 
-def _backbone(b: Builder, width: float, size: int) -> tuple[str, int, int]:
+def _backbone(b: Builder, width: float, size: int, depth: float) -> tuple[str, int, int]:
     """ResNet-34 as far as its third stage, which keeps the side: an eighth of the image's."""
     channels = scaled(64, width)
     x = b.conv("input", "conv1", (channels, 3, 7), 2, (3, 3, 3, 3))
@@ -83,7 +83,7 @@ def _backbone(b: Builder, width: float, size: int) -> tuple[str, int, int]:
     x = b.max_pool(x, "maxpool", kernel=3, stride=2, pad=1)
     for stage, (wide, blocks, stride) in enumerate(STAGES, 1):
         outputs = scaled(wide, width)
-        for block in range(blocks):
+        for block in range(repeated(blocks, depth)):
             name = f"layer{stage}.{block}"
             x = _basic(b, x, name, channels, outputs, stride if block == 0 else 1)
             channels = outputs
@@ -95,7 +95,7 @@ def _basic(b: Builder, x: str, name: str, inputs: int, outputs: int, stride: int
     y = b.relu(b.batch_norm(y, f"{name}.bn1", outputs))
     y = b.conv(y, f"{name}.conv2", (outputs, outputs, 3), 1, (1, 1, 1, 1))
     y = b.batch_norm(y, f"{name}.bn2", outputs, scale=BRANCH_SCALE)
-    if inputs != outputs:
+    if inputs != outputs or stride != 1:  # of narrow versions two stages can be as wide
         x = b.conv(x, f"{name}.downsample.0", (outputs, inputs, 1), stride, carry=SHORTCUT_NOISE)
         x = b.batch_norm(x, f"{name}.downsample.1", outputs, shift=SHIFT)
     return b.relu(b.add(x, y, f"{name}.add"))
