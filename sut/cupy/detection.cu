@@ -50,7 +50,8 @@ __device__ inline bool same_object(Corners a, Corners b, float overlap) {
 }
 
 // One level's scores [batch][classes][boxes], the background left out, and corners [batch][boxes].
-// Anchors [4][boxes]: centre y and x, height, width. A thread has one default box of a pixel.
+// Anchors [4][boxes]: centre y and x, height, width. A thread has one default box of a pixel, and
+// every gridDim.y-th class.
 extern "C" __global__ void predict(
     const float* logits, const float* offsets, const float* anchors, float* scores,
     Corners* corners, int batch, int pixels, int per_pixel, int logit_pitch, int offset_pitch,
@@ -71,10 +72,11 @@ extern "C" __global__ void predict(
         sum = 0.f;
         for (int c = 0; c <= classes; ++c) sum += expf(logit[c * per_pixel] - most);
     }
-    for (int c = 1; c <= classes; ++c) {
+    for (int c = 1 + blockIdx.y; c <= classes; c += gridDim.y) {
         const float x = logit[c * per_pixel];
         score[(long long)(c - 1) * boxes] = softmax ? expf(x - most) / sum : 1.f / (1.f + expf(-x));
     }
+    if (blockIdx.y) return;
 
     const float* offset = offsets + cell * offset_pitch + d;
     const float height = anchors[2 * boxes + place], width = anchors[3 * boxes + place];

@@ -15,6 +15,8 @@ from sut.cupy.steps import stored_channels
 THREADS = 256
 RANKING = 4
 """Blocks that rank the boxes of an image."""
+SHARES = 8
+"""Threads that share the classes of a default box: a small level has few boxes."""
 NAMES = ("predict", "suppress", "rank")
 
 
@@ -48,7 +50,8 @@ def launches(network: Network, layer: Detections, batch: int) -> list[Any]:
         sizes = (batch, pixels, here, *pitches, labels, boxes, first, int(layer.softmax))
         arrays = (classes, offsets, "anchors", "scores", "corners")
         units = np.float32(layer.centre_scale), np.float32(layer.size_scale)
-        grid = (-(-batch * pixels * here // THREADS),)
+        # What a softmax needs of all classes is not computed once for each share of them.
+        grid = (-(-batch * pixels * here // THREADS), 1 if layer.softmax else SHARES)
         made.append(("predict", grid, THREADS, (*arrays, *map(np.int32, sizes), *units)))
     arrays = ("scores", "corners", "candidates", "kept_scores", "kept_places")
     limits = np.float32(layer.threshold), np.float32(layer.overlap)

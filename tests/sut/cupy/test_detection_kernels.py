@@ -148,7 +148,7 @@ def test_a_detector_is_read_and_answers_as_onnx_runtime_does(detector, kernels):
     arrays["rows"] = np.full(wanted.shape, np.nan, np.float32)
     for name, grid, threads, arguments in launches(network, layer, 3):
         few = 32  # real threads meet slowly; predict has one for each default box
-        blocks = (grid[0] * threads // few,) if name == "predict" else grid
+        blocks = (grid[0] * threads // few, grid[1]) if name == "predict" else grid
         given = [arrays[x] if isinstance(x, str) else x for x in arguments]
         launch(kernels, name, blocks, few, given)
     assert np.allclose(arrays["rows"], wanted, atol=2e-5)
