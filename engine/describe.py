@@ -5,9 +5,22 @@ from __future__ import annotations
 import dataclasses
 
 from engine.build import Benchmark
+from engine.config import Model
 from engine.plan import deviations
 from engine.record import Record
 from engine.system import describe
+
+
+def changed_preprocessing(model: Model) -> list[str]:
+    """What is done to images that the reference network of that kind does not expect, if any."""
+    if model.kind == "onnx" or model.task == "translation":
+        return []
+    from engine.models.reference import REFERENCES
+
+    wanted, own = REFERENCES[model.kind].preprocessing, model.preprocessing
+    names = ("channels", "scale", "mean", "std")
+    changed = [name for name in names if getattr(own, name) != getattr(wanted, name)]
+    return [f"model.preprocessing.{name} is not the reference model's" for name in changed]
 
 
 def put_parts(record: Record, parts: Benchmark) -> None:
@@ -32,6 +45,7 @@ def put_parts(record: Record, parts: Benchmark) -> None:
     found = deviations(
         config, synthetic_data=library.synthetic, reference_weights=False, variant=variant
     )
+    found += changed_preprocessing(config.model)
     known = record.data["deviations"]
     known += [text for text in found if text not in known]
     record.data["conformant"] = not record.data["deviations"]

@@ -14,24 +14,33 @@ from evaluators.quality import Quality, answered_once, refuse
 def top1(
     responses: Sequence[NDArray[np.generic] | int | None],
     labels: NDArray[np.integer],
-    label_offset: int = 0,
     sample_ids: Sequence[int] | None = None,
 ) -> Quality:
     """Share of samples whose predicted label is the true one, in percent.
 
-    ``responses``: for each sample a class index (any integer dtype, one element) or a float
-    vector of scores, of which the largest counts (the first of equals). ``labels``: integers [n].
-    ``label_offset``: predicted label = class index + offset. ``sample_ids``: the labels that the
-    responses belong to, in case they are not all of them in order. Raises ValueError for responses
-    that are missing, repeated, empty, NaN or of another kind, naming them.
+    ``responses``: for each sample a label (any integer dtype, one element) or a float vector of
+    scores, of which the largest counts (the first of equals). ``labels``: integers [n].
+    ``sample_ids``: the labels that the responses belong to, in case they are not all of them in
+    order. Raises ValueError for responses that are missing, repeated, empty, NaN or of another
+    kind, naming them.
     """
     ids = answered_once(len(responses), sample_ids, len(labels), "labels")
     read = [_class_index(response) for response in responses]
     refuse(zip(ids, (problem for _, problem in read), strict=True))
     predicted = np.array([index for index, _ in read])
     wanted = np.asarray(labels)[np.asarray(ids)]
-    correct = int(np.count_nonzero(predicted + label_offset == wanted))
+    correct = int(np.count_nonzero(predicted == wanted))
     return _quality(correct, len(labels))
+
+
+def labelled(response: NDArray[np.generic], offset: int) -> NDArray[np.generic]:
+    """The label, int64, that a classifier's ``response`` says: class index + ``offset``.
+
+    The suite logs labels, and its script for ImageNet compares what is logged with them. A
+    response that names no class is returned as it is, for ``top1`` to refuse.
+    """
+    index, problem = _class_index(response)
+    return response if problem else np.array(index + offset, np.int64)
 
 
 def _quality(correct: int, count: int) -> Quality:

@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 from engine.audit.finding import Finding, Outcome
 from engine.audit.ratio import CONFIDENCE
 from engine.audit.rig import Rig
+from engine.scoring import answering
 from evaluators.coco_map import ROW
 from loadgen import RunLog
 
@@ -46,7 +47,7 @@ def answers(rig: Rig) -> tuple[Finding, RunLog]:
 
 
 def _answered(rig: Rig, log: RunLog) -> RunLog:
-    answer = rig.parts.library.answer
+    answer = answering(rig.parts.library, rig.parts.config.model)
     answers = [None if each is None else answer(each) for each in log.responses or []]
     return replace(log, responses=answers)
 

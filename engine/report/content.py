@@ -282,7 +282,10 @@ def _accuracy(record: Json, page: Page) -> Iterator[str]:
 
 def _asked(accuracy: Json) -> str:
     target, unit = accuracy["target"], accuracy["quality"]["unit"]
-    return f">= {target['required']:.3f} {unit}, {target['ratio']:.0%} of FP32's"
+    asked = f">= {target['required']:.3f} {unit}"
+    if target.get("published"):
+        return f"{asked}, which the rules ask of this data"
+    return f"{asked}, {target['ratio']:.0%} of FP32's"
 
 
 def _audits(record: Json, page: Page) -> Iterator[str]:

@@ -251,15 +251,17 @@ def _accuracy(accuracy: dict[str, Any], model: dict[str, Any]) -> RenderableType
     unit = quality["unit"]
     table.add_row(quality["name"], f"{quality['value']:.3f} {unit} ({quality['note']})")
     met = Text("met", style="green") if target["passed"] else Text("MISSED", style="red")
-    table.add_row(
-        "target",
-        Text.assemble(
-            f">= {target['required']:.3f} {unit} = {target['ratio']:.0%} of FP32's "
-            f"{target['reference']:.3f} {unit}, measured on the same data  ",
-            met,
-        ),
-    )
-    if (published := accuracy.get("published_target")) is not None:
+    fp32 = f"FP32's {target['reference']:.3f} {unit}, measured on the same data"
+    asked = f">= {target['required']:.3f} {unit}"
+    published = accuracy.get("published_target")
+    if target.get("published"):
+        asked += f", which the rules ask of this data ({fp32})  "
+    elif target["reference"] > 0:
+        asked += f" = {target['ratio']:.0%} of {fp32}  "
+    else:
+        asked = "none: FP32 gets nothing right of this data: check weights, labels, preprocessing  "
+    table.add_row("target", Text.assemble(asked, met))
+    if published is not None and not target.get("published"):
         text = f"{published:g} {unit} is what the rules ask of the trained network on all of it"
         table.add_row("published", text)
     if how := model.get("quantisation"):

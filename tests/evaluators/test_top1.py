@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluators.quality import against
-from evaluators.top1 import top1
+from evaluators.top1 import labelled, top1
 
 
 def test_class_indices_of_any_integer_form():
@@ -27,8 +27,15 @@ def test_scores_count_by_their_largest():
 
 
 def test_label_offset_is_added_to_the_class_index():
-    assert top1([np.int64(5)], np.array([4]), label_offset=-1).details["correct"] == 1
-    assert top1([np.int64(5)], np.array([4])).details["correct"] == 0
+    for response in (np.int64(5), np.array([5], np.int32), np.eye(8, dtype=np.float32)[5]):
+        label = labelled(response, -1)
+        assert (label, label.dtype, label.shape) == (4, np.int64, ())
+        assert labelled(response, 0) == 5
+
+
+@pytest.mark.parametrize("response", [np.array([]), np.float32([np.nan, 1]), np.array([1, 2])])
+def test_what_names_no_class_stays_for_the_score_to_refuse(response):
+    assert labelled(response, -1) is response
 
 
 def test_interval_is_exact():
@@ -88,4 +95,7 @@ def test_target_is_a_share_of_the_reference():
     met = against(quality, 76.456)
     assert met.passed and met.required == pytest.approx(75.69144)
     assert not against(quality, 76.5).passed
+    assert not against(quality, 0.0).passed
+    assert against(quality, 80.0, published=75.0).passed
+    assert not against(quality, 70.0, published=76.0).passed
     assert against(quality, 77.2, ratio=0.98).passed
