@@ -8,6 +8,7 @@ suite's own list names validation images. Without one they are the lines of ``va
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,9 +47,8 @@ def open_library(
         )
     files = [folder / name for name, _ in entries[:count]]
     p = preprocessing
-    key = key_of(
-        "imagenet", pillow_version, p.size, p.resize, [photographs.identity(f) for f in files]
-    )
+    done = (pillow_version, inspect.getsource(decode), p.size, p.resize)
+    key = key_of("imagenet", *done, [photographs.identity(f) for f in files])
 
     def image(i: int) -> NDArray[np.uint8]:
         return decode(files[i], p.resize, p.size)

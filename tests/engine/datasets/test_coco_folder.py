@@ -90,6 +90,49 @@ def test_both_sides_are_resized_and_nothing_is_cut_off(tmp_path):
     assert np.abs(found - 3 * (5 * np.arange(16) + 2)).max() <= 4
 
 
+def test_pixels_that_were_made_another_way_are_not_taken_from_the_cache(
+    folder, tmp_path, monkeypatch
+):
+    before = opened(folder, tmp_path).load(np.arange(3)).inputs[0]
+
+    def decode(path, size, shape=None):
+        return np.zeros((size, size, 3), np.uint8)
+
+    monkeypatch.setattr(coco, "decode", decode)
+    after = opened(folder, tmp_path).load(np.arange(3)).inputs[0]
+    assert len(np.unique(after)) <= 3 < len(np.unique(before))
+
+
+IMAGE = [
+    [95, 217, 15, 215, 248, 69, 205],
+    [61, 29, 19, 59, 81, 120, 208],
+    [64, 89, 127, 128, 76, 154, 95],
+    [186, 220, 1, 237, 143, 96, 55],
+    [77, 208, 190, 120, 240, 100, 126],
+]
+SMALLER = [[129, 38, 223, 157], [58, 63, 80, 153], [152, 67, 127, 88], [135, 162, 216, 110]]
+LARGER = [
+    [95, 176, 127, 59, 215, 240, 148, 114, 205],
+    [84, 131, 93, 49, 163, 186, 133, 126, 206],
+    [65, 55, 36, 31, 76, 94, 108, 145, 208],
+    [62, 58, 61, 72, 90, 81, 110, 142, 158],
+    [64, 81, 106, 127, 128, 88, 119, 134, 95],
+    [132, 152, 115, 86, 188, 130, 118, 105, 73],
+    [174, 204, 131, 67, 224, 169, 122, 85, 63],
+    [113, 179, 174, 134, 159, 197, 147, 100, 102],
+    [77, 164, 200, 174, 120, 213, 162, 109, 126],
+]
+
+
+@pytest.mark.parametrize("wanted", [SMALLER, LARGER], ids=["smaller", "larger"])
+def test_images_are_resized_as_the_suite_does(tmp_path, wanted):
+    """``cv2.resize(image, (n, n), interpolation=cv2.INTER_LINEAR)`` of opencv-python 5.0.0."""
+    image = np.repeat(np.array(IMAGE, np.uint8)[:, :, None], 3, axis=2)
+    Image.fromarray(image).save(tmp_path / "image.png")
+    found = coco.decode(tmp_path / "image.png", len(wanted)).astype(int)
+    assert np.abs(found - np.array(wanted)[:, :, None]).max() <= 1
+
+
 def test_annotations_and_images_may_lie_in_the_folder_itself(folder, tmp_path):
     before = opened(folder, tmp_path).load(np.arange(3)).inputs[0]
     for part in ("annotations", "val2017"):
