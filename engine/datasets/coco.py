@@ -43,6 +43,13 @@ def open_library(
     images, count = truth["images"], dataset.count or len(truth["images"])
     if count > len(images):
         raise ConfigError(f"dataset.count={count} is more than the {len(images)} of {INSTANCES}.")
+    truth = first(truth, count)
+    if all(row["iscrowd"] for row in truth["annotations"]):
+        raise ConfigError(
+            f"The {count} images that {INSTANCES} lists first hold no object to be found (an "
+            "annotation without iscrowd), so there is no quality to measure. Give the annotations "
+            "of these images, or raise dataset.count=."
+        )
     home = folder / IMAGES if (folder / IMAGES).is_dir() else folder
     files, size = [home / row["file_name"] for row in images], preprocessing.size
     key = key_of("coco", pillow_version, size, [photographs.identity(f) for f in files[:count]])
@@ -56,7 +63,7 @@ def open_library(
         name=dataset.name,
         synthetic=False,
         performance_count=min(performance_count, count),
-        truth=first(truth, count),
+        truth=truth,
         pixels=array,
         pixels_sha256=digest,
         preprocessing=preprocessing,
@@ -130,7 +137,7 @@ def _each(path: Path, part: str, rows: Rows, read: Callable[[dict[str, Any]], An
     for number, row in enumerate(rows):
         try:
             found.append(read(row))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"{path}: {part}[{number}] is not as COCO's are ({type(error).__name__}: {error})."
             ) from error
@@ -156,11 +163,14 @@ def _annotation(row: dict[str, Any], images: set[int], categories: set[int]) -> 
         raise ValueError("its image_id or category_id is none of the file's")
     if not np.isfinite([left, top, width, height]).all() or min(width, height) < 0:
         raise ValueError("bbox must be left, top, width and height, finite")
+    area = float(row.get("area", width * height))
+    if not 0 <= area < np.inf:
+        raise ValueError(f"area={area} must be finite and not below 0")
     return {
         "id": int(row["id"]),
         "image_id": int(row["image_id"]),
         "category_id": int(row["category_id"]),
         "bbox": [left, top, width, height],
-        "area": float(row.get("area", width * height)),
+        "area": area,
         "iscrowd": int(row.get("iscrowd", 0)),
     }
