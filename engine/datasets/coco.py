@@ -57,6 +57,9 @@ def open_library(
     def image(i: int) -> NDArray[np.uint8]:
         return decode(files[i], size, _shape(images[i]))
 
+    def listed() -> list[Path] | None:
+        return photographs.listed(dataset, folder, (home, folder / TRAINING, folder))
+
     array, digest = pixels.cached(cache, key, count, size, image, progress)
     performance_count = dataset.performance_sample_count or pixels.PERFORMANCE_COUNT
     return Library(
@@ -68,12 +71,13 @@ def open_library(
         pixels_sha256=digest,
         preprocessing=preprocessing,
         calibration_pixels=lambda n: photographs.calibration(
-            photographs.listed(dataset, folder, (home, folder / TRAINING, folder)),
+            listed(),
             files[count:],
             n,
             lambda path: decode(path, size),
         ),
         image=image,
+        evaluated_too=lambda n: photographs.evaluated_too(listed(), files[:count], n),
     )
 
 

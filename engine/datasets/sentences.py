@@ -61,6 +61,10 @@ class Sentences:
         """Nothing: translators are quantised without samples (``engine.models.quantise``)."""
         return ()
 
+    def evaluated_too(self, count: int) -> int:
+        """None of no samples (as ``engine.datasets.library`` has it)."""
+        return 0
+
     def answer(self, response: NDArray[np.generic]) -> NDArray[np.uint8]:
         """A translation's tokens as the suite logs it: UTF-8 text up to END, subwords joined."""
         return np.frombuffer(joined(response, self.vocabulary).encode(), np.uint8)

@@ -86,10 +86,13 @@ def calibration(data: Json) -> str:
     if precision["name"] != "int8":
         return f"# {name}\n\nNot calibrated: it computes in {precision['name']}.\n"
     count = precision["calibration_count"]
+    evaluated = data["model"].get("calibrated_on_evaluated", 0)
+    verb = "is" if evaluated == 1 else "are"
     return (
         f"# {name}\n\nQuantised to 8-bit integers after training with ONNX Runtime's tools. The "
-        f"ranges of activations are those of {count} samples of {data['dataset']['name']} that are "
-        "never evaluated. The method is in engine/models/quantise.py of the source.\n"
+        f"ranges of activations are those of {count} samples of {data['dataset']['name']}, "
+        f"{evaluated or 'none'} of which {verb} evaluated. The method is in "
+        "engine/models/quantise.py of the source.\n"
     )
 
 

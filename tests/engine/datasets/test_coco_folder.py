@@ -201,3 +201,5 @@ def test_calibration_images_are_listed_or_left_over(folder, tmp_path):
     library = opened(folder, tmp_path, calibration_list=str(names))
     first, second = library.calibration(2)[0]
     assert (first == 7).all() and (second == everything[1]).all()
+    assert [library.evaluated_too(n) for n in (1, 2)] == [0, 1]
+    assert opened(folder, tmp_path, count=1, calibration_list=str(names)).evaluated_too(2) == 0
