@@ -1,5 +1,6 @@
 """What a result says of the samples that its network was calibrated with."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +64,23 @@ def test_a_result_says_how_many_are_evaluated_too(
         assert note in model["quantisation"] and note in " ".join(ended.out.split())
     else:
         assert "evaluated too" not in model["quantisation"] + ended.out
+
+
+@pytest.mark.parametrize(
+    ("model", "precision", "transformed", "calibrated"),
+    [
+        ("resnet50", "int8", "quantised to int8 after training, calibrated on 64 samples", True),
+        ("gnmt", "int8", "quantised to int8 after training, without samples", False),
+        ("gnmt", "int4", "quantised to int4 after training, without samples", False),
+        ("resnet50", "fp16", "cast to fp16", False),
+        ("resnet50", "bf16", "cast to bf16", False),
+        ("resnet50", "fp32", "none", False),
+    ],
+)
+def test_a_submission_says_how_weights_were_made(
+    configured, model, precision, transformed, calibrated
+):
+    config = dataclasses.asdict(configured(f"model={model}", f"precision={precision}"))
+    data = {"model": {"name": model}, "dataset": {"name": "synthetic"}, "config": config}
+    assert documents.transformed(data) == transformed
+    assert ("Not calibrated" not in documents.calibration(data)) == calibrated
