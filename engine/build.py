@@ -78,6 +78,9 @@ def build(config: Config, say: Say) -> Benchmark:
     library = open_library(config.dataset, model.task, model.preprocessing, cache, say)
     precision = calibrated_for(config)
     artefact = models.prepare(model, precision, cache, library.calibration, say)
+    if artefact.precision == "int8":
+        count = precision.calibration_count
+        artefact = artefact.calibrated(library.evaluated_too(count), count)
     return Benchmark(config, cache, library, artefact, start(config, artefact), meter)
 
 

@@ -44,6 +44,13 @@ def open_library(
     images, count = truth["images"], dataset.count or len(truth["images"])
     if count > len(images):
         raise ConfigError(f"dataset.count={count} is more than the {len(images)} of {INSTANCES}.")
+    truth = first(truth, count)
+    if all(row["iscrowd"] for row in truth["annotations"]):
+        raise ConfigError(
+            f"The {count} images that {INSTANCES} lists first hold no object to be found (an "
+            "annotation without iscrowd), so there is no quality to measure. Give the annotations "
+            "of these images, or raise dataset.count=."
+        )
     home = folder / IMAGES if (folder / IMAGES).is_dir() else folder
     files, size = [home / row["file_name"] for row in images], preprocessing.size
     done = (pillow_version, inspect.getsource(decode), size)
@@ -52,23 +59,27 @@ def open_library(
     def image(i: int) -> NDArray[np.uint8]:
         return decode(files[i], size, _shape(images[i]))
 
+    def listed() -> list[Path] | None:
+        return photographs.listed(dataset, folder, (home, folder / TRAINING, folder))
+
     array, digest = pixels.cached(cache, key, count, size, image, progress)
     performance_count = dataset.performance_sample_count or pixels.PERFORMANCE_COUNT
     return Library(
         name=dataset.name,
         synthetic=False,
         performance_count=min(performance_count, count),
-        truth=first(truth, count),
+        truth=truth,
         pixels=array,
         pixels_sha256=digest,
         preprocessing=preprocessing,
         calibration_pixels=lambda n: photographs.calibration(
-            photographs.listed(dataset, folder, (home, folder / TRAINING, folder)),
+            listed(),
             files[count:],
             n,
             lambda path: decode(path, size),
         ),
         image=image,
+        evaluated_too=lambda n: photographs.evaluated_too(listed(), files[:count], n),
     )
 
 
@@ -136,7 +147,7 @@ def _each(path: Path, part: str, rows: Rows, read: Callable[[dict[str, Any]], An
     for number, row in enumerate(rows):
         try:
             found.append(read(row))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"{path}: {part}[{number}] is not as COCO's are ({type(error).__name__}: {error})."
             ) from error
@@ -162,11 +173,14 @@ def _annotation(row: dict[str, Any], images: set[int], categories: set[int]) -> 
         raise ValueError("its image_id or category_id is none of the file's")
     if not np.isfinite([left, top, width, height]).all() or min(width, height) < 0:
         raise ValueError("bbox must be left, top, width and height, finite")
+    area = float(row.get("area", width * height))
+    if not 0 <= area < np.inf:
+        raise ValueError(f"area={area} must be finite and not below 0")
     return {
         "id": int(row["id"]),
         "image_id": int(row["image_id"]),
         "category_id": int(row["category_id"]),
         "bbox": [left, top, width, height],
-        "area": float(row.get("area", width * height)),
+        "area": area,
         "iscrowd": int(row.get("iscrowd", 0)),
     }

@@ -53,6 +53,9 @@ def open_library(
     def image(i: int) -> NDArray[np.uint8]:
         return decode(files[i], p.resize, p.size)
 
+    def listed() -> list[Path] | None:
+        return photographs.listed(dataset, folder, (folder,))
+
     array, digest = pixels.cached(cache, key, count, p.size, image, progress)
     performance_count = dataset.performance_sample_count or pixels.PERFORMANCE_COUNT
     return Library(
@@ -64,12 +67,13 @@ def open_library(
         pixels_sha256=digest,
         preprocessing=preprocessing,
         calibration_pixels=lambda n: photographs.calibration(
-            photographs.listed(dataset, folder, (folder,)),
+            listed(),
             [folder / name for name, _ in entries[count:]],
             n,
             lambda path: decode(path, p.resize, p.size),
         ),
         image=image,
+        evaluated_too=lambda n: photographs.evaluated_too(listed(), files, n),
     )
 
 

@@ -26,7 +26,8 @@ class Library:
     ``truth``: labels, int64[total_count], or objects in the form of COCO's annotation files, the
     images in the order of the samples. ``pixels``: uint8 [total_count, size, size, 3], RGB,
     usually memory-mapped; its content is identified by ``pixels_sha256``.
-    ``calibration_pixels(count)``: uint8 [count, size, size, 3] that are not among the samples.
+    ``calibration_pixels(count)``: uint8 [count, size, size, 3], and
+    ``evaluated_too(count)``: how many of these a list took from the samples themselves.
     ``image(i)``: image i from its file as ``pixels`` holds it, None where there is no file.
     Where the truth is objects, the number of the image is a second input of the network.
     """
@@ -40,6 +41,7 @@ class Library:
     preprocessing: Preprocessing
     calibration_pixels: Callable[[int], Pixels]
     image: Callable[[int], Pixels] | None = None
+    evaluated_too: Callable[[int], int] = lambda count: 0
 
     @property
     def total_count(self) -> int:

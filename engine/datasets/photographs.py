@@ -90,6 +90,12 @@ def listed(dataset: config.Dataset, folder: Path, homes: Sequence[Path]) -> list
     return found
 
 
+def evaluated_too(listed: Sequence[Path] | None, evaluated: Sequence[Path], count: int) -> int:
+    """How many of the first ``count`` images of the list are among those ``evaluated``."""
+    samples = {*evaluated}
+    return sum(path in samples for path in (listed or [])[:count])
+
+
 def _placed(name: str, homes: Sequence[Path]) -> Path:
     places = [home / name for home in homes]
     return next((place for place in places if place.is_file()), places[0])
@@ -101,7 +107,7 @@ def calibration(
     count: int,
     decode: Callable[[Path], NDArray[np.uint8]],
 ) -> NDArray[np.uint8]:
-    """The first ``count`` images of the list, or without one of those never evaluated."""
+    """The first ``count`` images of the list, or without one of those that are not evaluated."""
     files = left_out if listed is None else listed
     if len(files) < count:
         source = "dataset.count leaves over" if listed is None else "the list of them names"

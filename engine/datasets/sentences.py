@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,8 +26,7 @@ class Sentences:
     """Sentences cut into samples, as ``loadgen.samples.SampleLibrary`` asks for them.
 
     ``source``: the tokens of each sentence, END included. ``truth``: their translations as plain
-    text. ``vocabulary``: the target language's subwords by number. ``held_out(count)``: sentences
-    to calibrate with that are not among the samples.
+    text. ``vocabulary``: the target language's subwords by number.
     """
 
     name: str
@@ -36,7 +35,6 @@ class Sentences:
     truth: tuple[str, ...]
     source: Sequence[Sequence[int]]
     vocabulary: Sequence[str]
-    held_out: Callable[[int], Sequence[Sequence[int]]]
 
     @property
     def total_count(self) -> int:
@@ -60,8 +58,12 @@ class Sentences:
         """Nothing to do: the arrays go with the LoadedSet that holds them."""
 
     def calibration(self, count: int) -> tuple[Tokens, ...]:
-        """The network's inputs for ``count`` sentences to calibrate a quantised network with."""
-        return _inputs(self.held_out(count))
+        """Nothing: translators are quantised without samples (``engine.models.quantise``)."""
+        return ()
+
+    def evaluated_too(self, count: int) -> int:
+        """None of no samples (as ``engine.datasets.library`` has it)."""
+        return 0
 
     def answer(self, response: NDArray[np.generic]) -> NDArray[np.uint8]:
         """A translation's tokens as the suite logs it: UTF-8 text up to END, subwords joined."""

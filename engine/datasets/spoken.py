@@ -22,7 +22,7 @@ def open_library(
     cache: Cache,
     progress: Callable[[str], None],
 ) -> Sentences:
-    """The test split, ``dataset.count`` sentences; those to calibrate with are a split apart."""
+    """The test split, ``dataset.count`` sentences."""
     wanted = dataset.performance_sample_count or MOST
     count = dataset.count or min(wanted, MOST)
     pairs = [pair("test", i, dataset.seed) for i in range(count)]
@@ -33,7 +33,6 @@ def open_library(
         truth=tuple(" ".join(p.target).replace(f"{JOINT} ", "") for p in pairs),
         source=[tokens(p.source) for p in pairs],
         vocabulary=TARGET.vocabulary,
-        held_out=lambda n: [tokens(pair("calibration", i, dataset.seed).source) for i in range(n)],
     )
 
 

@@ -1,8 +1,7 @@
 """A folder with newstest2014, English to German, as WMT16's byte-pair scripts leave it.
 
 ``vocab.bpe.32000`` (a subword on each line), ``newstest2014.tok.bpe.32000.en`` (the sentences, in
-subwords) and ``newstest2014.de`` (their translations as plain text). Sample i is line i. Sentences
-to calibrate with come from ``newstest2013.tok.bpe.32000.en``, if it is there.
+subwords) and ``newstest2014.de`` (their translations as plain text). Sample i is line i.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from engine.errors import ConfigError
 
 VOCABULARY = "vocab.bpe.32000"
 SENTENCES, TRANSLATIONS = "newstest2014.tok.bpe.32000.en", "newstest2014.de"
-CALIBRATION = "newstest2013.tok.bpe.32000.en"
 
 
 def open_library(
@@ -53,17 +51,6 @@ def open_library(
     def tokens(line: str) -> list[int]:
         return [*(ids.get(word, 0) for word in line.split()), END]
 
-    def held_out(wanted: int) -> list[list[int]]:
-        path = folder / CALIBRATION
-        found = _lines(path) if path.is_file() else sentences[count:]
-        if len(found) < wanted:
-            raise ConfigError(
-                f"Calibration needs {wanted} sentences that are not evaluated, there are "
-                f"{len(found)}: add {CALIBRATION}, set dataset.count= below {len(sentences)}, or "
-                "lower precision.calibration_count=."
-            )
-        return [tokens(line) for line in found[:wanted]]
-
     return Sentences(
         name=dataset.name,
         synthetic=False,
@@ -71,7 +58,6 @@ def open_library(
         truth=tuple(translations[:count]),
         source=[tokens(line) for line in sentences[:count]],
         vocabulary=vocabulary,
-        held_out=held_out,
     )
 
 

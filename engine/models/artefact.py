@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -24,7 +24,8 @@ class Artefact:
     does. ``parameters`` and ``operations`` (for one sample, None if unknown) are those
     of the network before quantisation. ``output``: the one output to run. ``weights``: "seeded",
     "fitted", or the name and sha256 of the file they came from. ``quantisation``: what this machine
-    made different in it, "" if nothing.
+    made different in it, and what is to be known of its calibration, "" if nothing.
+    ``calibrated_on_evaluated``: how many of its calibration samples are evaluated too.
     """
 
     name: str
@@ -38,6 +39,16 @@ class Artefact:
     weights: str
     variant: str = ""
     quantisation: str = ""
+    calibrated_on_evaluated: int = 0
+
+    def calibrated(self, evaluated: int, count: int) -> Artefact:
+        """The same, ``evaluated`` of its ``count`` calibration samples being evaluated too."""
+        if not evaluated:
+            return self
+        verb = "is" if evaluated == 1 else "are"
+        note = f"{evaluated} of the {count} calibration images {verb} evaluated too"
+        how = f"{self.quantisation}; {note}" if self.quantisation else note
+        return replace(self, quantisation=how, calibrated_on_evaluated=evaluated)
 
     @property
     def fixed_batch(self) -> int | None:

@@ -42,6 +42,11 @@ class Network:
     carried: Mapping[str, tuple[float, int]]
     drawn: Mapping[str, Drawn] = field(default_factory=dict)
 
+    @property
+    def variances(self) -> list[str]:
+        """The tensors that hold the variances of batch norms."""
+        return [node.input[4] for node in self.nodes if node.op_type == "BatchNormalization"]
+
     def model(self, weights: Weights) -> ModelProto:
         """The network with ``weights`` (one array for each name in ``shapes``)."""
         values = {name: weights[name] for name in self.shapes} | dict(self.constants)

@@ -55,8 +55,8 @@ def prepare(
 ) -> Artefact:
     """The network that ``model`` names, in the precision asked for, built unless it is cached.
 
-    ``calibration(count)``: the network's inputs, float32 [count, ...] each, of samples that are
-    never evaluated; called only for int8. ``progress`` receives one line before each long step.
+    ``calibration(count)``: the network's inputs, float32 [count, ...] each, of samples to
+    calibrate with; called only for int8. ``progress`` receives one line before each long step.
     Raises ConfigError for anything in the config or the files it names that cannot be used.
     """
     artefact = _own(model, cache) if model.kind == "onnx" else _reference(model, cache, progress)

@@ -20,6 +20,7 @@ from engine import config
 from engine.errors import ConfigError
 from engine.models import own
 from engine.models.artefact import TensorSpec
+from engine.models.reference import variant_of
 from engine.models.ssd_resnet34 import CATEGORIES
 
 PREFIX = "tailbound."
@@ -32,14 +33,26 @@ IDS = {"ids": range(256), "coco80": [0, *CATEGORIES]}
 
 def as_it_is(model: config.Model) -> config.Model:
     """``model`` as a file to be run, if ``model.weights`` is an ONNX file with the outputs that
-    ``model.outputs`` names; as it was, if it is anything else."""
-    if model.weights is None or not model.weights.endswith(".onnx") or not wanted(model.outputs):
+    ``model.outputs`` names; as it was, if it is anything else.
+
+    Raises ConfigError if the config asks for a version of the network that the file is not.
+    """
+    if model.weights is None or not wanted(model.outputs):
+        return model
+    if Path(model.weights).suffix.lower() != ".onnx":
         return model
     loaded = own.load(
         Path(model.weights).expanduser(), "model.weights", check=False, external=False
     )
     if not wanted(model.outputs) <= {value.name for value in loaded.graph.output}:
         return model
+    if variant := variant_of(model.kind, model.width, model.size, model.depth):
+        raise ConfigError(
+            f"model.weights={model.weights} is run as it is, so model={model.name} cannot be made "
+            f"another version ({variant}): a file has its own width, depth and size. Leave "
+            "model.width, model.depth and model.size; model.preprocessing.size fits an input of "
+            "another size."
+        )
     return dataclasses.replace(
         model,
         kind="onnx",

@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -118,21 +119,28 @@ def from_file(network: Network, path: Path) -> dict[str, NDArray[np.float32]]:
     """Weights of a file in one of ``READERS``' formats, matched by name.
 
     Raises ConfigError for a file that is missing or unreadable and for the first tensor that is
-    missing, surplus, of another shape, or not finite.
+    missing, surplus, of another shape, not finite in single precision, or a variance below 0.
     """
     found = {
         name: value
         for name, value in _reader(path)(path).items()
         if not name.endswith(".num_batches_tracked") and name not in network.constants
     }
-    for name, shape in network.shapes.items():
-        _check(name, shape, found.get(name), path)
+    values = {
+        name: _checked(name, shape, found.get(name), path) for name, shape in network.shapes.items()
+    }
+    for name in network.variances:
+        if (lowest := values[name].min()) < 0:
+            raise ConfigError(
+                f"model.weights={path}: tensor {name} holds variances, and one is {lowest:g}: none "
+                "can be below 0."
+            )
     if surplus := sorted(found.keys() - network.shapes.keys()):
         raise ConfigError(
             f"model.weights={path}: tensor {surplus[0]} is none of {network.name}'s "
             f"({len(surplus)} such in all). Remove it or name it as the network does."
         )
-    return {name: np.ascontiguousarray(found[name], np.float32) for name in network.shapes}
+    return values
 
 
 def _reader(path: Path) -> Callable[[Path], dict[str, NDArray[np.generic]]]:
@@ -146,9 +154,9 @@ def _reader(path: Path) -> Callable[[Path], dict[str, NDArray[np.generic]]]:
     return reader
 
 
-def _check(
+def _checked(
     name: str, shape: tuple[int, ...], value: NDArray[np.generic] | None, path: Path
-) -> None:
+) -> NDArray[np.float32]:
     if value is None:
         raise ConfigError(f"model.weights={path}: tensor {name} {list(shape)} is missing.")
     if value.shape != shape:
@@ -156,16 +164,31 @@ def _check(
             f"model.weights={path}: tensor {name} has the shape {list(value.shape)}; "
             f"the network needs {list(shape)}."
         )
-    if not np.issubdtype(value.dtype, np.floating) or not np.isfinite(value).all():
-        raise ConfigError(
-            f"model.weights={path}: tensor {name} ({value.dtype}) must hold finite "
-            "floating-point numbers."
-        )
+    if np.issubdtype(value.dtype, np.floating) or value.dtype == ml_dtypes.bfloat16:
+        with np.errstate(over="ignore"):
+            single = np.ascontiguousarray(value, np.float32)
+        if np.isfinite(single).all():
+            return single
+    raise ConfigError(
+        f"model.weights={path}: tensor {name} ({value.dtype}) must hold floating-point numbers "
+        "of 16 to 64 bits that are finite in single precision."
+    )
 
 
 def _npz(path: Path) -> dict[str, NDArray[np.generic]]:
-    with _read_as(path, ".npz"), np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    with _read_as(path, ".npz"):
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no archive of arrays as numpy.savez writes them.")
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy"): _npy(archive, name) for name in archive.namelist()}
+
+
+def _npy(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
+    with archive.open(name) as file:
+        try:
+            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+        except ValueError as error:
+            raise ValueError(f"its part {name} is damaged or no array of numbers.") from error
 
 
 def _safetensors(path: Path) -> dict[str, NDArray[np.generic]]:
@@ -173,11 +196,20 @@ def _safetensors(path: Path) -> dict[str, NDArray[np.generic]]:
 
     try:
         with _read_as(path, ".safetensors"), safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return {name: _tensor(file, name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ConfigError(f"model.weights={path} cannot be read as .safetensors: {error}") from (
             error
         )
+
+
+def _tensor(file: Any, name: str) -> NDArray[np.generic]:
+    try:
+        found: NDArray[np.generic] = file.get_tensor(name)
+    except (AttributeError, TypeError) as error:
+        kind = file.get_slice(name).get_dtype()
+        raise ValueError(f"tensor {name} is {kind}, which has no like in NumPy.") from error
+    return found
 
 
 def _state_dict(path: Path) -> dict[str, NDArray[np.generic]]:

@@ -31,15 +31,22 @@ def measurements(data: Json) -> Json:
 def transformed(data: Json) -> str:
     """What was done to the weights, in one line."""
     precision = data["config"]["precision"]
-    count = precision["calibration_count"]
     match precision["name"]:
-        case "int8":
+        case "int8" | "int4" as name:
+            samples = f"calibrated on {precision['calibration_count']} samples"
             how = data["model"].get("quantisation")
-            done = f"quantised to int8 after training, calibrated on {count} samples"
+            done = f"quantised to {name} after training, "
+            done += samples if _calibrated(data) else "without samples"
             return f"{done}; {how}" if how else done
-        case "fp16":
-            return "cast to fp16"
+        case "fp16" | "bf16" as name:
+            return f"cast to {name}"
     return "none"
+
+
+def _calibrated(data: Json) -> bool:
+    """Whether samples gave the ranges of activations: a translator's are those of each batch."""
+    config = data["config"]
+    return config["precision"]["name"] == "int8" and config["model"]["task"] != "translation"
 
 
 def _types(inputs: list[Json]) -> str:
@@ -83,13 +90,16 @@ def _readme(data: Json, place: str) -> Iterator[str]:
 def calibration(data: Json) -> str:
     """How this network was calibrated."""
     name, precision = data["model"]["name"], data["config"]["precision"]
-    if precision["name"] != "int8":
+    if not _calibrated(data):
         return f"# {name}\n\nNot calibrated: it computes in {precision['name']}.\n"
     count = precision["calibration_count"]
+    evaluated = data["model"].get("calibrated_on_evaluated", 0)
+    verb = "is" if evaluated == 1 else "are"
     return (
         f"# {name}\n\nQuantised to 8-bit integers after training with ONNX Runtime's tools. The "
-        f"ranges of activations are those of {count} samples of {data['dataset']['name']} that are "
-        "never evaluated. The method is in engine/models/quantise.py of the source.\n"
+        f"ranges of activations are those of {count} samples of {data['dataset']['name']}, "
+        f"{evaluated or 'none'} of which {verb} evaluated. The method is in "
+        "engine/models/quantise.py of the source.\n"
     )
 
 

@@ -170,14 +170,23 @@ def test_a_file_that_is_not_cocos_is_refused(folder, tmp_path, text, message):
     [
         ("images", 1, {"width": "wide"}, r"images\[1\] is not as COCO's are"),
         ("images", 1, {"height": 0}, "without pixels"),
+        ("images", 1, {"width": float("inf")}, r"images\[1\] is not as COCO's are \(Overflow"),
+        ("images", 2, {"id": float("-inf")}, r"images\[2\] is not as COCO's are"),
         ("images", 1, {"id": 139}, "an id comes twice among its images"),
         ("images", 1, {"file_name": "../../secret.png"}, "leaves the data set's folder"),
         ("images", 1, {"file_name": "absent.png"}, "absent.png is missing"),
         ("images", 1, {"width": 21}, "20 x 30 pixels, but .* 21 x 30"),
         ("annotations", 0, {"bbox": [1, 2, 3]}, r"annotations\[0\] is not"),
         ("annotations", 0, {"bbox": [1, 2, -3, 4]}, "bbox must be"),
+        ("annotations", 1, {"bbox": [1, 2, 10**400, 4]}, r"annotations\[1\] is not"),
+        ("annotations", 1, {"iscrowd": float("inf")}, r"annotations\[1\] is not"),
+        ("annotations", 1, {"id": float("inf")}, r"annotations\[1\] is not"),
+        ("annotations", 1, {"area": float("nan")}, r"annotations\[1\] .*area=nan must be finite"),
+        ("annotations", 1, {"area": float("inf")}, "area=inf must be finite"),
+        ("annotations", 1, {"area": -1}, r"area=-1.0 must be finite and not below 0"),
         ("annotations", 2, {"image_id": 1}, "none of the file's"),
         ("annotations", 2, {"category_id": 1}, "none of the file's"),
+        ("categories", 1, {"id": float("inf")}, r"categories\[1\] is not"),
         ("categories", 0, {"id": 90}, "an id comes twice among its categories"),
     ],
 )
@@ -186,6 +195,22 @@ def test_the_first_row_at_fault_is_named(folder, tmp_path, instances, part, row,
     rewritten(folder, json.dumps(instances))
     with pytest.raises(ConfigError, match=message):
         opened(folder, tmp_path)
+
+
+@pytest.mark.parametrize("kept", [[], [2]])
+def test_images_with_nothing_to_find_are_refused(folder, tmp_path, instances, kept):
+    instances["annotations"] = [instances["annotations"][i] for i in kept]  # the third is a crowd
+    rewritten(folder, json.dumps(instances))
+    with pytest.raises(ConfigError, match=r"The 3 images .* no object to be found"):
+        opened(folder, tmp_path)
+
+
+def test_the_images_taken_must_hold_an_object(folder, tmp_path, instances):
+    del instances["annotations"][0]
+    rewritten(folder, json.dumps(instances))
+    assert opened(folder, tmp_path, count=2).total_count == 2
+    with pytest.raises(ConfigError, match=r"The 1 images .* raise dataset\.count="):
+        opened(folder, tmp_path, count=1)
 
 
 def test_missing_folder_path_and_file(folder, tmp_path):
@@ -219,3 +244,5 @@ def test_calibration_images_are_listed_or_left_over(folder, tmp_path):
     library = opened(folder, tmp_path, calibration_list=str(names))
     first, second = library.calibration(2)[0]
     assert (first == 7).all() and (second == everything[1]).all()
+    assert [library.evaluated_too(n) for n in (1, 2)] == [0, 1]
+    assert opened(folder, tmp_path, count=1, calibration_list=str(names)).evaluated_too(2) == 0

@@ -149,6 +149,10 @@ def test_a_list_of_names_elsewhere_chooses_the_calibration_images(folder, tmp_pa
     names.write_text("a/2 x.png\n\na/4 x.png\n")
     library = opened(folder, tmp_path, calibration_list=str(names))
     assert (library.calibration(2)[0] == library.load(np.array([2, 4])).inputs[0]).all()
+    assert library.evaluated_too(2) == 2
+    fewer = opened(folder, tmp_path, calibration_list=str(names), count=3)
+    assert fewer.evaluated_too(2) == 1, "a/4 x.png is none of the first three"
+    assert opened(folder, tmp_path, count=3).evaluated_too(2) == 0
     with pytest.raises(ConfigError, match=r"Calibration needs 3 .* the list of them names 2"):
         library.calibration(3)
     for content, message in (

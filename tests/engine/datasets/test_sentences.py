@@ -96,16 +96,13 @@ def test_wmt16_is_read_as_it_comes(tmp_path):
     assert 0 in tokens[2], "'oor' is no word of the vocabulary"
     said = [library.vocabulary.index(word) for word in ("Der", "H@@", "und", "sieht", "nicht")]
     assert library.answer(np.array([*said, END])).tobytes() == b"Der Hund sieht nicht"
-    assert len(library.calibration(2)[0]) == 2
 
 
-def test_wmt16_without_the_year_before_calibrates_with_what_is_left(tmp_path):
-    folder = shutil.copytree(SAMPLE, tmp_path / "wmt")
-    (folder / "newstest2013.tok.bpe.32000.en").unlink()
-    library = opened(tmp_path, "wmt16", path=str(folder), count=1)
-    assert library.total_count == 1 and library.calibration(2)[1].tolist() == [10, 13]
-    with pytest.raises(ConfigError, match=r"needs 3 sentences.*there are 2"):
-        library.calibration(3)
+def test_count_takes_the_first_lines(tmp_path):
+    library = opened(tmp_path, "wmt16", path=str(SAMPLE), count=1)
+    assert library.total_count == len(library.truth) == 1
+    with pytest.raises(ConfigError, match=r"dataset\.count=4 is more than the 3"):
+        opened(tmp_path, "wmt16", path=str(SAMPLE), count=4)
 
 
 @pytest.mark.parametrize(

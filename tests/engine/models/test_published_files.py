@@ -15,6 +15,7 @@ from engine.models import prepare
 from engine.models.published import as_it_is
 
 FLOAT, INT64, UINT8 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.UINT8
+PREDICTIONS = "MobilenetV1/Predictions/Reshape_1:0"
 BOXES = np.array([[[0.1, 0.2, 0.5, 0.9], [0, 0, 1, 1], [0, 0, 0, 0]]], np.float32)
 
 
@@ -31,18 +32,18 @@ def saved(path, nodes, inputs, outputs, constants, opset):
     return str(path)
 
 
-def classifier(path, opset=11):
+def classifier(path, opset=11, scores="softmax_tensor:0"):
     """Scores are the means of the colours, best first: classes 0, 1 and 2."""
     return saved(
         path,
         [
             ("GlobalAveragePool", ["input_tensor:0"], ["pool"]),
             ("Flatten", ["pool"], ["flat"]),
-            ("Softmax", ["flat"], ["softmax_tensor:0"]),
+            ("Softmax", ["flat"], [scores]),
             ("ArgMax", ["flat"], ["ArgMax:0"], {"axis": 1, "keepdims": 0}),
         ],
         [("input_tensor:0", FLOAT, ["n", 3, 224, 224])],
-        [("ArgMax:0", INT64, ["n"]), ("softmax_tensor:0", FLOAT, ["n", 3])],
+        [("ArgMax:0", INT64, ["n"]), (scores, FLOAT, ["n", 3])],
         {},
         opset,
     )
@@ -86,14 +87,12 @@ def prepared(model, cache):
     return prepare(model, Precision("fp32"), Cache(cache), None)
 
 
-@pytest.mark.parametrize(("name", "offset"), [("resnet50", -1), ("mobilenet", -1)])
-def test_a_published_classifier_is_run_as_it_is(configured, tmp_path, name, offset):
-    path = classifier(tmp_path / "net.onnx")
-    if name == "mobilenet":
-        file = onnx.load(path)
-        file.graph.node[2].output[0] = "MobilenetV1/Predictions/Reshape_1:0"
-        file.graph.output[1].name = "MobilenetV1/Predictions/Reshape_1:0"
-        onnx.save(file, path)
+@pytest.mark.parametrize(
+    ("name", "offset", "scores"),
+    [("resnet50", -1, "softmax_tensor:0"), ("mobilenet", -1, PREDICTIONS)],
+)
+def test_a_published_classifier_is_run_as_it_is(configured, tmp_path, name, offset, scores):
+    path = classifier(tmp_path / "net.onnx", scores=scores)
     given = configured(f"model={name}", f"model.weights={path}").model
     model = as_it_is(given)
     assert (model.kind, model.name, model.label_offset) == ("onnx", name, offset)
@@ -139,6 +138,32 @@ def test_a_published_light_detector_takes_pixels(configured, tmp_path, opset):
     rows = run(artefact, np.full((1, 8, 8, 3), 200, np.float32), np.array([3], np.float32))
     np.testing.assert_allclose(rows[0, :, 5:], [[200, 1], [100, 12], [0, 1]])
     np.testing.assert_allclose(rows[0, :, 1:5], BOXES[0])
+
+
+@pytest.mark.parametrize(
+    ("keys", "variant"),
+    [
+        (["model=resnet50", "model.width=0.5"], "width 0.5"),
+        (["model=resnet50", "model.depth=0.5"], "depth 0.5"),
+        (["model=mobilenet", "model.size=96"], "96x96"),
+        (["model=resnet50", "model.width=0.75", "model.size=64"], "width 0.75, 64x64"),
+    ],
+)
+def test_a_file_that_is_run_as_it_is_has_no_versions(configured, tmp_path, keys, variant):
+    path = classifier(tmp_path / "net.onnx", scores=PREDICTIONS)
+    with pytest.raises(ConfigError, match=rf"net\.onnx is run as it is, .*\({variant}\): a file"):
+        as_it_is(configured(*keys, f"model.weights={path}").model)
+
+
+def test_an_input_of_another_size_is_fitted_by_the_preprocessing(configured, tmp_path):
+    path = classifier(tmp_path / "net.onnx")
+    keys = ["model=resnet50", f"model.weights={path}", "model.preprocessing.size=96"]
+    assert as_it_is(configured(*keys).model).preprocessing.size == 96
+
+
+def test_a_name_in_capitals_is_recognised(configured, tmp_path):
+    path = classifier(tmp_path / "NET.ONNX")
+    assert as_it_is(configured("model=resnet50", f"model.weights={path}").model).kind == "onnx"
 
 
 def test_other_files_are_left_to_be_weights(configured, tmp_path):

@@ -87,6 +87,7 @@ def test_a_detector_comes_back_as_it_was(tmp_path):
     network = network_of("ssd_mobilenet_v2", 0.125, 96)
     draw = np.random.default_rng(3)
     values = {n: draw.normal(size=s).astype(np.float32) for n, s in network.shapes.items()}
+    values |= {name: np.abs(values[name]) for name in network.variances}
     theirs = as_tensorflow(values)
     assert len(theirs) == len(values)
     file = tmp_path / "net.pb"
