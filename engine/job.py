@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from engine.errors import INTERRUPTED, INVALID, VALID, ConfigError, SutError, TailboundError
 from engine.validation import validate
-from loadgen import Ending
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -24,12 +23,7 @@ if TYPE_CHECKING:
     from engine.record import Record
     from engine.report.progress import Reporter
     from engine.tracking import Tracker
-
-BY_ENDING = {
-    Ending.INTERRUPTED: ("INTERRUPTED", INTERRUPTED),
-    Ending.SUT_ERROR: ("FAILED", SutError.exit_code),
-    Ending.SUT_TIMEOUT: ("FAILED", SutError.exit_code),
-}
+    from loadgen import Ending
 
 
 def run_job(composed: DictConfig) -> int:
@@ -136,18 +130,18 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
         put_parts(record, parts)
     if config.measures_speed:
         speed = measure(parts, record, reporter.follow, reporter.say)
-        if speed.ending in BY_ENDING:
+        if _cut_short(speed.ending):
             return _failed(record, speed)
     passed = True
     if config.measures_quality:
         passed, ending = assess(parts, record, speed, reporter.follow, reporter.say)
-        if ending in BY_ENDING:
-            verdict, code = BY_ENDING[ending]
+        if cut_short := _cut_short(ending):
+            verdict, code = cut_short
             record.finish(verdict, code, record.data["message"])
             return code
     if config.is_audited and speed is not None:
         honest, ending = _audited(parts, record, speed, reporter)
-        if ending in BY_ENDING:
+        if _cut_short(ending):
             return _failed(record, Speed(ending, False, None))
         passed = passed and honest
     put_editions(record, parts.config)
@@ -164,6 +158,7 @@ def _audited(
 ) -> tuple[bool, Ending]:
     """Whether the audits of the result passed; there are none where there is no result."""
     from engine.audit.audits import audit
+    from loadgen import Ending
     from multirun.probing import RunFailed
 
     if speed.rate_qps is None:
@@ -211,8 +206,23 @@ def _plan(parts: Benchmark, record: Record, reporter: Reporter) -> int:
     return VALID
 
 
+def _cut_short(ending: Ending) -> tuple[str, int] | None:
+    """Verdict and exit code of a benchmark in which a run ended so; None where it goes on."""
+    from loadgen import Ending  # after the config was found good, which is said at once if not
+
+    if ending is Ending.INTERRUPTED:
+        return "INTERRUPTED", INTERRUPTED
+    if ending in (Ending.SUT_ERROR, Ending.SUT_TIMEOUT):
+        return "FAILED", SutError.exit_code
+    return None
+
+
 def _failed(record: Record, speed: Speed) -> int:
-    verdict, code = BY_ENDING[speed.ending]
+    from loadgen import Ending
+
+    cut_short = _cut_short(speed.ending)
+    assert cut_short is not None
+    verdict, code = cut_short
     performance = record.data["performance"] or {}
     error = performance.get("error")
     message = speed.message
