@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import INTERRUPTED, INVALID, VALID, ConfigError, SutError, TailboundError
+from engine import signals
+from engine.errors import INVALID, VALID, ConfigError, SutError, TailboundError
 from engine.validation import validate
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from engine.report.progress import Reporter
     from engine.tracking import Tracker
     from loadgen import Ending
+
+KEPT = "what was measured until then is in the record."
 
 
 def run_job(composed: DictConfig) -> int:
@@ -83,8 +86,7 @@ def benchmark(config: Config, folder: Path, command: str, deviations: Sequence[s
             _finish(record, "FAILED", error.exit_code, str(error))
             code = _complain(error)
         except KeyboardInterrupt:
-            _finish(record, "INTERRUPTED", INTERRUPTED, "Interrupted before anything was measured.")
-            code = INTERRUPTED
+            code = _interrupted(record)
         except OSError as error:
             problem = ConfigError(
                 f"{folder} cannot be written ({error.strerror or error}): make room, or set "
@@ -95,8 +97,26 @@ def benchmark(config: Config, folder: Path, command: str, deviations: Sequence[s
         except Exception:
             _finish(record, "FAILED", 1, traceback.format_exc())
             raise
-    if record.data["performance"] or record.data["accuracy"] or record.data["plan"]:
+    if _has_figures(record):
         _conclude(record, tracker, reporter)
+    return code
+
+
+def _has_figures(record: Record) -> bool:
+    return any(record.data[part] for part in ("performance", "accuracy", "plan"))
+
+
+def _interrupted(record: Record) -> int:
+    """Close the record of what was interrupted between its runs, or before the first."""
+    from engine.record import FILE
+
+    code, what = signals.exit_code(), signals.interrupted()
+    if _has_figures(record):
+        _finish(record, "INTERRUPTED", code, f"{what}; {KEPT}")
+        return code
+    message = f"{what} before anything was measured."
+    _finish(record, "INTERRUPTED", code, message)
+    print(f"{message} Start it again. Record: {record.folder / FILE}", file=sys.stderr)
     return code
 
 
@@ -211,7 +231,7 @@ def _cut_short(ending: Ending) -> tuple[str, int] | None:
     from loadgen import Ending  # after the config was found good, which is said at once if not
 
     if ending is Ending.INTERRUPTED:
-        return "INTERRUPTED", INTERRUPTED
+        return "INTERRUPTED", signals.exit_code()
     if ending in (Ending.SUT_ERROR, Ending.SUT_TIMEOUT):
         return "FAILED", SutError.exit_code
     return None
@@ -235,7 +255,7 @@ def _failed(record: Record, speed: Speed) -> int:
     elif speed.ending is Ending.SUT_ERROR:
         message = f"The system under test failed:\n{error or 'no traceback'}"
     elif speed.ending is Ending.INTERRUPTED:
-        message = "Interrupted; what was measured until then is in the record."
+        message = f"{signals.interrupted()}; {KEPT}"
     record.finish(verdict, code, message)
     return code
 
