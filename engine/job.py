@@ -16,6 +16,7 @@ from engine.errors import INVALID, VALID, ConfigError, SutError, TailboundError
 from engine.validation import validate
 
 if TYPE_CHECKING:
+    from hydra.conf import HydraConf
     from omegaconf import DictConfig
 
     from engine.build import Benchmark
@@ -32,20 +33,27 @@ KEPT = "what was measured until then is in the record."
 def run_job(composed: DictConfig) -> int:
     """Validate, measure, record, track and print; the exit code that says how it went."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
-    from engine.sweep import SIDE_BY_SIDE, side_by_side
-
-    try:
-        config = validate(composed)
-        if config.mode == "check":
-            from engine.check.command import check
-
-            _remove_empty(Path(HydraConfig.get().runtime.output_dir))
-            return check(config)
-    except TailboundError as error:
-        return _complain(error)
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
+    try:
+        return _run(composed, hydra, folder)
+    except TailboundError as error:
+        return _complain(error)
+    finally:
+        if hydra.mode == RunMode.RUN:  # a sweep leaves the job's exit code there
+            _remove_empty(folder)
+
+
+def _run(composed: DictConfig, hydra: HydraConf, folder: Path) -> int:
+    from engine.sweep import SIDE_BY_SIDE, side_by_side
+
+    config = validate(composed)
+    if config.mode == "check":
+        from engine.check.command import check
+
+        return check(config)
     overrides = [override.replace("='null'", "=null") for override in hydra.overrides.task]
     command = shlex.join(["python", "-m", "engine", *overrides])
     beside = [SIDE_BY_SIDE] if side_by_side(hydra.launcher) else []
@@ -62,20 +70,20 @@ def _remove_empty(folder: Path) -> None:
 
 
 def benchmark(config: Config, folder: Path, command: str, deviations: Sequence[str] = ()) -> int:
-    """Run the benchmark and leave its record in ``folder``; ``deviations`` are known beforehand."""
+    """Run the benchmark and leave its record in ``folder``; ``deviations`` are known beforehand.
+
+    Raises TailboundError, without a record, for what can be refused before anything is prepared.
+    """
     from engine.plan import check
     from engine.record import Record
     from engine.report.progress import Reporter
     from engine.tracking import tracker_for
 
-    try:
-        check(config)
-        if config.mode == "submit":
-            from engine.submission.description import must_be_complete
+    check(config)
+    if config.mode == "submit":
+        from engine.submission.description import must_be_complete
 
-            must_be_complete(config)
-    except TailboundError as error:
-        return _complain(error)
+        must_be_complete(config)
     record = Record(folder, config, command)
     record.data["deviations"] = list(deviations)
     with Reporter() as reporter:

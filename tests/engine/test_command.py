@@ -131,6 +131,7 @@ def test_a_mistake_ends_with_3_and_one_message(engine, arguments, words):
         assert word in ended.err
     assert "Traceback" not in ended.err
     assert len(ended.err.splitlines()) == 1
+    assert all(any(folder.iterdir()) for folder in ended.folder.rglob("runs/**/"))
 
 
 @pytest.mark.parametrize("sweep", [(), ("-m",)])
