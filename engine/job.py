@@ -139,12 +139,10 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
     from engine.describe import put_parts
     from engine.editions import put_editions
     from engine.performance import Speed, measure
-    from engine.quality import assess, must_know_the_truth
+    from engine.quality import assess
 
     parts = build(config, reporter.say)
     put_parts(record, parts)
-    if config.measures_quality:
-        must_know_the_truth(parts)
     record.save()
     tracker.connect()
     if config.mode in ("profile", "plan"):
