@@ -9,8 +9,8 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from engine import codes
-from engine.errors import INTERRUPTED, ConfigError
+from engine import codes, signals
+from engine.errors import ConfigError
 from engine.paths import OWN_CONF, conf_dir
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def job(composed: DictConfig) -> None:
     """One benchmark. It never raises, so that a sweep goes on with its other jobs.
 
-    After Ctrl-C those are left out.
+    After Ctrl-C, or a signal like it, those are left out.
     """
     if codes.interrupted():
         return
@@ -36,6 +36,7 @@ def job(composed: DictConfig) -> None:
     leave_code(code)
 
 
+@signals.heeded()
 def main() -> int:
     """Run the command line; the exit code of the program."""
     import hydra
@@ -70,8 +71,8 @@ def main() -> int:
         if leaving.code not in (0, None):
             return ConfigError.exit_code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        print(f"{signals.interrupted()}.", file=sys.stderr)
+        return signals.exit_code()
     return codes.gravest()
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from engine.errors import INTERRUPTED, INVALID, VALID, ConfigError, SutError
+from engine.errors import INVALID, VALID, ConfigError, SutError
+from engine.signals import EXIT_CODES
 
 # From the gravest to the mildest; 1 is a fault of this program.
-GRAVITY = (INTERRUPTED, 1, ConfigError.exit_code, SutError.exit_code, INVALID, VALID)
+GRAVITY = (*EXIT_CODES, 1, ConfigError.exit_code, SutError.exit_code, INVALID, VALID)
 
 _codes: list[int] = []
 
@@ -21,8 +22,8 @@ def count(*codes: int) -> None:
 
 
 def interrupted() -> bool:
-    """Whether one was ended by Ctrl-C: then no further one begins."""
-    return INTERRUPTED in _codes
+    """Whether one was ended by a signal, as by Ctrl-C: then no further one begins."""
+    return not set(EXIT_CODES).isdisjoint(_codes)
 
 
 def gravest() -> int:

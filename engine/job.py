@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import INTERRUPTED, INVALID, VALID, ConfigError, SutError, TailboundError
+from engine import signals
+from engine.errors import INVALID, VALID, ConfigError, SutError, TailboundError
 from engine.validation import validate
-from loadgen import Ending
 
 if TYPE_CHECKING:
+    from hydra.conf import HydraConf
     from omegaconf import DictConfig
 
     from engine.build import Benchmark
@@ -24,31 +25,35 @@ if TYPE_CHECKING:
     from engine.record import Record
     from engine.report.progress import Reporter
     from engine.tracking import Tracker
+    from loadgen import Ending
 
-BY_ENDING = {
-    Ending.INTERRUPTED: ("INTERRUPTED", INTERRUPTED),
-    Ending.SUT_ERROR: ("FAILED", SutError.exit_code),
-    Ending.SUT_TIMEOUT: ("FAILED", SutError.exit_code),
-}
+KEPT = "what was measured until then is in the record."
 
 
 def run_job(composed: DictConfig) -> int:
     """Validate, measure, record, track and print; the exit code that says how it went."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
-    from engine.sweep import SIDE_BY_SIDE, side_by_side
-
-    try:
-        config = validate(composed)
-        if config.mode == "check":
-            from engine.check.command import check
-
-            _remove_empty(Path(HydraConfig.get().runtime.output_dir))
-            return check(config)
-    except TailboundError as error:
-        return _complain(error)
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
+    try:
+        return _run(composed, hydra, folder)
+    except TailboundError as error:
+        return _complain(error)
+    finally:
+        if hydra.mode == RunMode.RUN:  # a sweep leaves the job's exit code there
+            _remove_empty(folder)
+
+
+def _run(composed: DictConfig, hydra: HydraConf, folder: Path) -> int:
+    from engine.sweep import SIDE_BY_SIDE, side_by_side
+
+    config = validate(composed)
+    if config.mode == "check":
+        from engine.check.command import check
+
+        return check(config)
     overrides = [override.replace("='null'", "=null") for override in hydra.overrides.task]
     command = shlex.join(["python", "-m", "engine", *overrides])
     beside = [SIDE_BY_SIDE] if side_by_side(hydra.launcher) else []
@@ -65,20 +70,20 @@ def _remove_empty(folder: Path) -> None:
 
 
 def benchmark(config: Config, folder: Path, command: str, deviations: Sequence[str] = ()) -> int:
-    """Run the benchmark and leave its record in ``folder``; ``deviations`` are known beforehand."""
+    """Run the benchmark and leave its record in ``folder``; ``deviations`` are known beforehand.
+
+    Raises TailboundError, without a record, for what can be refused before anything is prepared.
+    """
     from engine.plan import check
     from engine.record import Record
     from engine.report.progress import Reporter
     from engine.tracking import tracker_for
 
-    try:
-        check(config)
-        if config.mode == "submit":
-            from engine.submission.description import must_be_complete
+    check(config)
+    if config.mode == "submit":
+        from engine.submission.description import must_be_complete
 
-            must_be_complete(config)
-    except TailboundError as error:
-        return _complain(error)
+        must_be_complete(config)
     record = Record(folder, config, command)
     record.data["deviations"] = list(deviations)
     with Reporter() as reporter:
@@ -89,8 +94,7 @@ def benchmark(config: Config, folder: Path, command: str, deviations: Sequence[s
             _finish(record, "FAILED", error.exit_code, str(error))
             code = _complain(error)
         except KeyboardInterrupt:
-            _finish(record, "INTERRUPTED", INTERRUPTED, "Interrupted before anything was measured.")
-            code = INTERRUPTED
+            code = _interrupted(record)
         except OSError as error:
             problem = ConfigError(
                 f"{folder} cannot be written ({error.strerror or error}): make room, or set "
@@ -101,8 +105,26 @@ def benchmark(config: Config, folder: Path, command: str, deviations: Sequence[s
         except Exception:
             _finish(record, "FAILED", 1, traceback.format_exc())
             raise
-    if record.data["performance"] or record.data["accuracy"] or record.data["plan"]:
+    if _has_figures(record):
         _conclude(record, tracker, reporter)
+    return code
+
+
+def _has_figures(record: Record) -> bool:
+    return any(record.data[part] for part in ("performance", "accuracy", "plan"))
+
+
+def _interrupted(record: Record) -> int:
+    """Close the record of what was interrupted between its runs, or before the first."""
+    from engine.record import FILE
+
+    code, what = signals.exit_code(), signals.interrupted()
+    if _has_figures(record):
+        _finish(record, "INTERRUPTED", code, f"{what}; {KEPT}")
+        return code
+    message = f"{what} before anything was measured."
+    _finish(record, "INTERRUPTED", code, message)
+    print(f"{message} Start it again. Record: {record.folder / FILE}", file=sys.stderr)
     return code
 
 
@@ -117,12 +139,10 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
     from engine.describe import put_parts
     from engine.editions import put_editions
     from engine.performance import Speed, measure
-    from engine.quality import assess, must_know_the_truth
+    from engine.quality import assess
 
     parts = build(config, reporter.say)
     put_parts(record, parts)
-    if config.measures_quality:
-        must_know_the_truth(parts)
     record.save()
     tracker.connect()
     if config.mode in ("profile", "plan"):
@@ -136,18 +156,18 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
         put_parts(record, parts)
     if config.measures_speed:
         speed = measure(parts, record, reporter.follow, reporter.say)
-        if speed.ending in BY_ENDING:
+        if _cut_short(speed.ending):
             return _failed(record, speed)
     passed = True
     if config.measures_quality:
         passed, ending = assess(parts, record, speed, reporter.follow, reporter.say)
-        if ending in BY_ENDING:
-            verdict, code = BY_ENDING[ending]
+        if cut_short := _cut_short(ending):
+            verdict, code = cut_short
             record.finish(verdict, code, record.data["message"])
             return code
     if config.is_audited and speed is not None:
         honest, ending = _audited(parts, record, speed, reporter)
-        if ending in BY_ENDING:
+        if _cut_short(ending):
             return _failed(record, Speed(ending, False, None))
         passed = passed and honest
     put_editions(record, parts.config)
@@ -164,6 +184,7 @@ def _audited(
 ) -> tuple[bool, Ending]:
     """Whether the audits of the result passed; there are none where there is no result."""
     from engine.audit.audits import audit
+    from loadgen import Ending
     from multirun.probing import RunFailed
 
     if speed.rate_qps is None:
@@ -211,8 +232,23 @@ def _plan(parts: Benchmark, record: Record, reporter: Reporter) -> int:
     return VALID
 
 
+def _cut_short(ending: Ending) -> tuple[str, int] | None:
+    """Verdict and exit code of a benchmark in which a run ended so; None where it goes on."""
+    from loadgen import Ending  # after the config was found good, which is said at once if not
+
+    if ending is Ending.INTERRUPTED:
+        return "INTERRUPTED", signals.exit_code()
+    if ending in (Ending.SUT_ERROR, Ending.SUT_TIMEOUT):
+        return "FAILED", SutError.exit_code
+    return None
+
+
 def _failed(record: Record, speed: Speed) -> int:
-    verdict, code = BY_ENDING[speed.ending]
+    from loadgen import Ending
+
+    cut_short = _cut_short(speed.ending)
+    assert cut_short is not None
+    verdict, code = cut_short
     performance = record.data["performance"] or {}
     error = performance.get("error")
     message = speed.message
@@ -225,7 +261,7 @@ def _failed(record: Record, speed: Speed) -> int:
     elif speed.ending is Ending.SUT_ERROR:
         message = f"The system under test failed:\n{error or 'no traceback'}"
     elif speed.ending is Ending.INTERRUPTED:
-        message = "Interrupted; what was measured until then is in the record."
+        message = f"{signals.interrupted()}; {KEPT}"
     record.finish(verdict, code, message)
     return code
 

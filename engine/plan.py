@@ -10,6 +10,7 @@ import numpy as np
 from engine.config import Config, ScenarioRules
 from engine.errors import ConfigError
 from engine.suts import PROCESSORS
+from engine.truth import must_know_the_truth
 from engine.validation import shipped_rules
 from loadgen import Arrivals, Issue, Mode, Scenario, Settings
 
@@ -84,7 +85,7 @@ def bound_ms(config: Config) -> float | None:
 def check(config: Config) -> None:
     """Raise ConfigError for what can be refused before anything is built."""
     _check_tokens(config)
-    _check_weights(config)
+    must_know_the_truth(config)
     mode = Mode.ACCURACY if config.mode == "accuracy" else Mode.PERFORMANCE
     full = full_settings(config, config.scenario.target_qps or 1.0, mode)
     rate, searched = config.scenario.target_qps, config.search.kind != "none"
@@ -126,17 +127,6 @@ def check(config: Config) -> None:
         raise ConfigError(
             "scenario=server without a search needs a rate: set scenario.target_qps=QPS, or "
             "search=max_qps to find the highest valid one."
-        )
-
-
-def _check_weights(config: Config) -> None:
-    """Before a whole data set is prepared for a network that knows nothing of it."""
-    model, data = config.model, config.dataset
-    made_here = model.kind != "onnx" and model.weights is None and model.path is None
-    if config.measures_quality and data.kind != "synthetic" and made_here:
-        raise ConfigError(
-            f"mode={config.mode}: the weights of {model.name} are made here, not trained on "
-            f"{data.name}. Set model.weights=FILE, use dataset=synthetic, or mode=performance."
         )
 
 

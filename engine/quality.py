@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from engine.build import Benchmark, Say, service_time_s
 from engine.cache import key_of
 from engine.config import Precision
-from engine.errors import ConfigError
 from engine.performance import Follow, Speed
 from engine.plan import accuracy_settings, published_target, quality_ratio
 from engine.record import Record
-from engine.scoring import REAL_DATA, answering, score
+from engine.scoring import answering, score
 from engine.system import usable_cores
 from evaluators.quality import Quality, against
 from loadgen import Ending, RunLog, SampleLibrary, Scenario, judge, run
@@ -75,40 +74,6 @@ def assess(
 
 def _variant(benchmark: Benchmark) -> str:
     return benchmark.artefact.variant if benchmark.artefact else ""
-
-
-def must_know_the_truth(benchmark: Benchmark) -> None:
-    """Raise ConfigError where the network never learnt what the synthetic truth means."""
-    assert benchmark.artefact is not None
-    if benchmark.library.synthetic and benchmark.artefact.weights != "fitted":
-        raise ConfigError(
-            f"mode={benchmark.config.mode}: {_unfitted(benchmark)}, so its answers would mean "
-            f"nothing. {_fitted_versions(benchmark)}. Choose one of these, "
-            f"dataset={REAL_DATA[benchmark.config.model.task]} dataset.path=FOLDER, or "
-            "mode=performance."
-        )
-
-
-def _unfitted(benchmark: Benchmark) -> str:
-    """What keeps the network from knowing the synthetic data: its weights, its seed or its size."""
-    assert benchmark.artefact is not None
-    model, weights = benchmark.config.model, benchmark.artefact.weights
-    if weights != "seeded":
-        return f"the weights of model={model.name} were not fitted to synthetic data ({weights})"
-    if model.seed:
-        return f"the weights of model={model.name} with model.seed={model.seed} were never fitted"
-    at = f" at {benchmark.artefact.variant}" if benchmark.artefact.variant else " at its full size"
-    return f"model={model.name} has no last layers fitted to the synthetic data{at}"
-
-
-def _fitted_versions(benchmark: Benchmark) -> str:
-    """The keys that choose weights which know the synthetic data."""
-    from engine.models.weights import fitted_versions
-
-    name = benchmark.config.model.name
-    found = fitted_versions(benchmark.config.model.kind)
-    shown = " or ".join(f"model={name} {keys}".strip() for keys in found)
-    return f"Fitted are: {shown} (model.seed=0)" if found else f"No version of {name} is fitted"
 
 
 def _rate(benchmark: Benchmark, speed: Speed | None) -> float | None:

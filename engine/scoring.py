@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 Response = NDArray[np.generic]
 Responses = Sequence[Response | None]
 
-REAL_DATA = {"image_classification": "imagenet", "object_detection": "coco", "translation": "wmt16"}
-"""The data set of each task that was not made by this program."""
-
 
 def score(responses: Responses, truth: Any, model: Model) -> Quality:
     """The quality of ``responses`` (one a sample, in order); SutError if they have none."""

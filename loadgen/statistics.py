@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, ndtri
-from scipy.stats import binom
 
 if TYPE_CHECKING:
     from loadgen.settings import Settings
@@ -82,6 +81,8 @@ def percentile_interval(
     Distribution-free, from the binomial law of how many of ``ordered`` (ascending, independent)
     lie below the percentile. None where there are too few values to bound it on both sides.
     """
+    from scipy.stats import binom  # takes longer to import than all else, and comes after a run
+
     count, share, outside = len(ordered), percent / 100, (1 - confidence) / 2
     if count == 0:
         return None

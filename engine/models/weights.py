@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +94,20 @@ def _classifier_rows(
     return planted
 
 
+def has_fitted(name: str) -> bool:
+    """Whether the package ships a fitted file for network ``name``."""
+    return _fitted_file(name).is_file()
+
+
+def _fitted_file(name: str) -> Traversable:
+    return resources.files("engine.models").joinpath("fitted", f"{name}.npz")
+
+
 def read_fitted(name: str) -> Fitted | None:
     """The fitted file that the package ships for network ``name``, or None."""
-    source = resources.files("engine.models").joinpath("fitted", f"{name}.npz")
-    if not source.is_file():
+    if not has_fitted(name):
         return None
-    with source.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+    with _fitted_file(name).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return {key: arrays[key].astype(np.float32) for key in arrays.files}
 
 

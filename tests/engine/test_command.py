@@ -131,6 +131,7 @@ def test_a_mistake_ends_with_3_and_one_message(engine, arguments, words):
         assert word in ended.err
     assert "Traceback" not in ended.err
     assert len(ended.err.splitlines()) == 1
+    assert all(any(folder.iterdir()) for folder in ended.folder.rglob("runs/**/"))
 
 
 @pytest.mark.parametrize("sweep", [(), ("-m",)])
@@ -336,7 +337,7 @@ def test_a_reader_who_leaves_early_gets_no_message():
     assert ended.returncode == 128 + signal.SIGPIPE
 
 
-def test_importing_the_command_line_loads_nothing_heavy():
+def test_a_value_is_refused_before_anything_heavy_is_loaded(tmp_path):
     heavy = [
         "numpy",
         "scipy",
@@ -348,9 +349,17 @@ def test_importing_the_command_line_loads_nothing_heavy():
         "rich",
         "loadgen",
     ]
-    code = f"import sys, engine.app; print([m for m in {heavy} if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "[]"
+    code = (
+        "import sys, engine.app\n"
+        "sys.argv[1:] = ['scenario.min_duration_s=abc']\n"
+        "code = engine.app.main()\n"
+        f"print(code, [m for m in {heavy} if m in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert ended.stdout.strip() == "3 []", ended.stderr
+    assert "scenario.min_duration_s=abc is not allowed" in ended.stderr
 
 
 def test_a_checkout_that_is_not_compiled_runs_the_installed_package(tmp_path):

@@ -110,6 +110,14 @@ def test_rules_changed_by_hand_are_said():
         (["search=none"], "scenario.target_qps=QPS"),
         (["search=none", "scenario.target_qps=1e12"], "do not fit into memory"),
         (["model.preprocessing.size=512"], "resize=256 is smaller"),
+        (
+            ["mode=both", "model.width=0.25"],
+            "no last layers fitted .* at width 0.25, .* Fitted are",
+        ),
+        (["mode=both", "model=ssd_mobilenet_v2"], "at its full size, .* dataset=coco"),
+        (["mode=submit", "model.seed=1"], "model.seed=1 were never fitted"),
+        (["mode=accuracy", "model.weights=mine.npz"], r"not fitted to synthetic data \(mine.npz\)"),
+        (["mode=both", "model=onnx", "model.path=mine.onnx"], r"synthetic data \(mine.onnx\)"),
     ],
 )
 def test_what_cannot_run_is_refused_before_anything_is_built(overrides, word):
