@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 import traceback
@@ -42,8 +41,10 @@ def main() -> int:
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     from engine.help import help_text, is_wanted
+    from engine.refusal import file_being_read, plainly, unreadable
 
     codes.begin()
     arguments = sys.argv[1:] = hydra_arguments(sys.argv[1:])
@@ -58,13 +59,15 @@ def main() -> int:
         else:
             entry()
     except (HydraException, OmegaConfBaseException) as error:
-        return _refuse(plainly(error))
-    except ValueError as error:  # from Hydra, which does not say where
-        return _refuse(f"{plainly(error)} in: {' '.join(arguments)}")
+        return _refuse(plainly(error, arguments))
     except BrokenPipeError:  # `| head` has read enough: say nothing more, not at the end either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except OSError as error:  # the folder of the run
+    except (YAMLError, OSError, ValueError) as error:
+        if file := file_being_read(error):
+            return _refuse(unreadable(file, error))
+        if isinstance(error, ValueError):  # from Hydra, which does not say where
+            return _refuse(f"{plainly(error, arguments)} in: {' '.join(arguments)}")
         return _refuse(f"{error}. Set hydra.run.dir=FOLDER to one that can be written.")
     except SystemExit as leaving:
         # The argument parser has said what is wrong and left.
@@ -79,19 +82,3 @@ def main() -> int:
 def _refuse(problem: str) -> int:
     print(f"error: {problem}", file=sys.stderr)
     return ConfigError.exit_code
-
-
-def plainly(error: Exception) -> str:
-    """What Hydra has to say, in one line."""
-    several = re.match(r"Ambiguous value for argument '(.+?)'", str(error))
-    if several:
-        return f"{several[1]}: to run each of them, add -m; for a list, write KEY=[A,B]."
-    options, wanted = getattr(error, "options", None), getattr(error, "missing_cfg_file", None)
-    if options and wanted:
-        group, _, name = str(wanted).rpartition("/")
-        return f"{group}={name} is not a choice: it must be one of {', '.join(options)}."
-    lines = [line.strip() for line in str(error).splitlines()]
-    said = [
-        line for line in lines if line and not line.startswith(("To append", "full_key", "obj"))
-    ]
-    return " ".join(said)

@@ -41,6 +41,13 @@ GROUPS: dict[str, dict[str, type]] = {
     "tracking": {"": schema.Tracking},
 }
 
+# Groups that the choice of another one brings, and one of ours that does.
+BROUGHT = {
+    "dataset": ("model", "onnx"),
+    "precision": ("model", "onnx"),
+    "search": ("scenario", "server"),
+}
+
 
 def validate(composed: DictConfig) -> schema.Config:
     """The benchmark that ``composed`` describes.
@@ -84,7 +91,7 @@ def shipped_rules(name: str) -> schema.Rules | None:
 
 def _group(name: str, node: object) -> Any:
     if not isinstance(node, Mapping):
-        raise ConfigError(f"The config has no {name}: choose one with {name}=NAME.")
+        raise ConfigError(left_out(name))
     classes = GROUPS[name]
     kind = "" if "" in classes else str(node.get("kind"))
     if kind not in classes:
@@ -100,6 +107,17 @@ def _group(name: str, node: object) -> Any:
         raise ConfigError(_explain(name, node, classes[kind], error)) from error
     check(built, name)
     return built
+
+
+def left_out(name: str) -> str:
+    """What to do where no file brings the group ``name``."""
+    if name not in BROUGHT:
+        return f"The config has no {name}: choose one with {name}=NAME whose file is not empty."
+    group, ours = BROUGHT[name]
+    return (
+        f"The {group} brings no {name}: begin the {group}'s file with `defaults: [{ours}, _self_]`,"
+        f" or with the name of another {group} in the place of {ours}."
+    )
 
 
 @cache

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.arguments import hydra_arguments
 from engine.paths import conf_dir
 from engine.validation import GROUPS
 
@@ -318,45 +317,6 @@ def test_help_names_every_group_and_exit_code(engine):
         choices = sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
         assert f"\n{group}: {', '.join(choices)}\n" in ended.out
     assert "130 interrupted" in ended.out
-
-
-def test_help_shows_the_users_own_choices_and_what_overrides_make_of_it(engine, tmp_path):
-    own_file(tmp_path, "model/mine.yaml", "name: mine")
-    ended = engine("--help", "--config-dir", "own", "sut=null", quickly=())
-    assert ended.code == 0
-    assert ", mine, " in ended.out
-    assert "kind: 'null'" in ended.out
-    refused = engine("--help", "--config-dir", "nowhere", quickly=())
-    assert (refused.code, refused.out) == (3, "")
-    assert "nowhere' not found" in refused.err
-
-
-@pytest.mark.parametrize(
-    ("typed", "wanted"),
-    [
-        (["a=1", "--config-dir", "own", "b=2", "-m"], ["--config-dir=own", "-m", "a=1", "b=2"]),
-        (["a=1", "-cd=own"], ["-cd=own", "a=1"]),
-        (["--info", "a=1"], ["--info=all", "a=1"]),
-        (["a=1", "-i", "defaults", "b=2"], ["-i=defaults", "a=1", "b=2"]),
-        (["sut=null,onnxruntime"], ["sut='null',onnxruntime"]),
-    ],
-)
-def test_flags_may_stand_anywhere(typed, wanted, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert hydra_arguments(typed) == wanted
-
-
-def test_a_folder_of_ones_own_may_be_named_between_overrides(engine, tmp_path):
-    own_file(tmp_path, "scenario/mine.yaml", "defaults: [offline, _self_]")
-    ended = engine("sut=null", "--config-dir", "own", "scenario=mine")
-    assert ended.code == 0, ended.err
-
-
-def own_file(root, name, text):
-    """Write the file ``name`` of the user's own folder."""
-    file = root / "own" / name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f"{text}\n")
 
 
 def test_a_reader_who_leaves_early_gets_no_message():
