@@ -68,7 +68,8 @@ def main() -> int:
             return _refuse(unreadable(file, error))
         if isinstance(error, ValueError):  # from Hydra, which does not say where
             return _refuse(f"{plainly(error, arguments)} in: {' '.join(arguments)}")
-        return _refuse(f"{error}. Set hydra.run.dir=FOLDER to one that can be written.")
+        key = "sweep" if {"-m", "--multirun"} & set(arguments) else "run"
+        return _refuse(f"{error}. Set hydra.{key}.dir=FOLDER to one that can be written.")
     except SystemExit as leaving:
         # The argument parser has said what is wrong and left.
         if leaving.code not in (0, None):

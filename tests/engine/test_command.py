@@ -110,6 +110,7 @@ def test_a_rate_beyond_the_system_is_invalid(engine):
         (["model=null"], ["needs a model"]),
         (["~tracking"], ["needs a tracking"]),
         (["hydra.run.dir=/proc/nowhere", "sut=null", "scenario=offline"], ["hydra.run.dir=FOLDER"]),
+        (["-m", "sut=null", "hydra.sweep.dir=/proc/nowhere"], ["hydra.sweep.dir=FOLDER"]),
         (["+sut.thread=1"], ["thread is not a key of sut", "Did you mean threads?"]),
         (["sut.threads=0"], ["sut.threads=0", "at least 1"]),
         (["modell=resnet50"], ["modell is not a key", "Did you mean model?", "Its keys: audit, "]),
