@@ -14,7 +14,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from engine import config as schema
 from engine.errors import ConfigError
-from engine.fields import check
+from engine.fields import check, shown
 from engine.paths import conf_dir
 
 # The classes of each group; where there are several, the group's key ``kind`` chooses.
@@ -67,15 +67,15 @@ def validate(composed: DictConfig) -> schema.Config:
     mode = tree.get("mode")
     if mode not in schema.MODES:
         raise ConfigError(
-            f"mode={mode} is not allowed: it must be one of {', '.join(schema.MODES)}."
+            f"mode={shown(mode)} is not allowed: it must be one of {', '.join(schema.MODES)}."
         )
     folders: dict[str, Any] = {key: tree.get(key) for key in ("path", "cache_dir")}
     for key, folder in folders.items():
         if folder is not None and not isinstance(folder, str):
-            raise ConfigError(f"{key}={folder} is not allowed: it must be a folder or null.")
+            raise ConfigError(f"{key}={shown(folder)} is not allowed: it must be a folder or null.")
     report = tree.get("report")
     if not isinstance(report, bool):
-        raise ConfigError(f"report={report} is not allowed: it must be true or false.")
+        raise ConfigError(f"report={shown(report)} is not allowed: it must be true or false.")
     return schema.Config(mode=str(mode), report=report, **folders, **groups)
 
 
@@ -95,9 +95,8 @@ def _group(name: str, node: object) -> Any:
     classes = GROUPS[name]
     kind = "" if "" in classes else str(node.get("kind"))
     if kind not in classes:
-        raise ConfigError(
-            f"{name}.kind={kind} is not allowed: it must be one of {', '.join(classes)}."
-        )
+        wrong = " is missing" if node.get("kind") is None else f"={kind} is not allowed"
+        raise ConfigError(f"{name}.kind{wrong}: it must be one of {', '.join(classes)}.")
     try:
         filled = OmegaConf.merge(_typed(classes[kind]), OmegaConf.create(dict(node)))
         built = OmegaConf.to_object(filled)
@@ -140,7 +139,8 @@ def _explain(name: str, node: Mapping[str, Any], cls: type, error: OmegaConfBase
     value: Any = OmegaConf.select(OmegaConf.create(dict(node)), path) if path else node
     if "not in" in _first_line(error) and (problem := _unknown_in([cls], name, path)):
         return problem
-    return f"{name}.{path}={value} is not allowed: {_first_line(error)}."
+    why = "set it to a value" if value is None else _first_line(error)
+    return f"{name}.{path}={shown(value)} is not allowed: {why}."
 
 
 def unknown_name(name: str) -> str | None:
