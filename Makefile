@@ -21,7 +21,7 @@ size: ## lines of code per package
 		printf '%-12s %6d\n' $$p $$(find $$p -name '*.py' -o -name '*.pyx' -o -name '*.pxd' | xargs cat | wc -l); done
 
 clean: ## remove what building leaves behind
-	rm -rf build dist *.egg-info {loadgen,sut}/*.cpp {loadgen,sut}/*.so
+	rm -rf build dist *.egg-info loadgen/*.cpp loadgen/*.so sut/*.cpp sut/*.so
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 import traceback
 from typing import TYPE_CHECKING
 
 from engine import codes, signals
+from engine.arguments import hydra_arguments, misnamed, misused
 from engine.errors import ConfigError
-from engine.paths import OWN_CONF, conf_dir
+from engine.paths import conf_dir
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -42,30 +42,35 @@ def main() -> int:
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     from engine.help import help_text, is_wanted
+    from engine.refusal import file_being_read, plainly, unreadable
 
     codes.begin()
-    sys.argv[1:] = hydra_arguments(sys.argv[1:])
-    if problem := misnamed(sys.argv[1:]):
+    arguments = sys.argv[1:] = hydra_arguments(sys.argv[1:])
+    if problem := misused(arguments) or misnamed(arguments):
         return _refuse(problem)
     # Hydra then raises what it would print over many lines and leave with 1.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     entry = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)
     try:
-        if is_wanted(sys.argv[1:]):
-            print(help_text(sys.argv[1:]), flush=True)
+        if is_wanted(arguments):
+            print(help_text(arguments), flush=True)
         else:
             entry()
     except (HydraException, OmegaConfBaseException) as error:
-        return _refuse(plainly(error))
-    except ValueError as error:  # from Hydra, which does not say where
-        return _refuse(f"{plainly(error)} in: {' '.join(sys.argv[1:])}")
+        return _refuse(plainly(error, arguments))
     except BrokenPipeError:  # `| head` has read enough: say nothing more, not at the end either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except OSError as error:  # the folder of the run
-        return _refuse(f"{error}. Set hydra.run.dir=FOLDER to one that can be written.")
+    except (YAMLError, OSError, ValueError) as error:
+        if file := file_being_read(error):
+            return _refuse(unreadable(file, error))
+        if isinstance(error, ValueError):  # from Hydra, which does not say where
+            return _refuse(f"{plainly(error, arguments)} in: {' '.join(arguments)}")
+        key = "sweep" if {"-m", "--multirun"} & set(arguments) else "run"
+        return _refuse(f"{error}. Set hydra.{key}.dir=FOLDER to one that can be written.")
     except SystemExit as leaving:
         # The argument parser has said what is wrong and left.
         if leaving.code not in (0, None):
@@ -79,56 +84,3 @@ def main() -> int:
 def _refuse(problem: str) -> int:
     print(f"error: {problem}", file=sys.stderr)
     return ConfigError.exit_code
-
-
-def plainly(error: Exception) -> str:
-    """What Hydra has to say, in one line."""
-    several = re.match(r"Ambiguous value for argument '(.+?)'", str(error))
-    if several:
-        return f"{several[1]}: to run each of them, add -m; for a list, write KEY=[A,B]."
-    options, wanted = getattr(error, "options", None), getattr(error, "missing_cfg_file", None)
-    if options and wanted:
-        group, _, name = str(wanted).rpartition("/")
-        return f"{group}={name} is not a choice: it must be one of {', '.join(options)}."
-    lines = [line.strip() for line in str(error).splitlines()]
-    said = [
-        line for line in lines if line and not line.startswith(("To append", "full_key", "obj"))
-    ]
-    return " ".join(said)
-
-
-def misnamed(arguments: list[str]) -> str | None:
-    """What is wrong with the first override that names no group or key of ours, in one line.
-
-    Hydra would refuse it too, but without the names that are allowed.
-    """
-    from engine.validation import GROUPS, unknown_key, unknown_name
-
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        group, dot, key = name.partition(".")
-        if group and equals and (problem := unknown_name(group)):
-            return problem
-        chosen = name.lstrip("~")
-        if chosen in GROUPS and (name != chosen or value == "null"):
-            return f"{argument}: the benchmark needs a {chosen}; choose one with {chosen}=NAME."
-        if equals and dot and group in GROUPS and (problem := unknown_key(group, key)):
-            return problem
-    return None
-
-
-def hydra_arguments(arguments: list[str]) -> list[str]:
-    """``arguments`` as Hydra wants them.
-
-    ``-m`` may stand anywhere, and ``sut=null`` names the null system, where Hydra would read a
-    missing value.
-    """
-    multirun = [argument for argument in arguments if argument in ("-m", "--multirun")]
-    others = [argument for argument in arguments if argument not in multirun]
-    null = re.compile(r"(?<=[=,])null(?=,|$)")
-    if OWN_CONF.is_dir() and not any(a.startswith(("--config-dir", "-cd")) for a in others):
-        others += ["--config-dir", str(OWN_CONF)]
-    return multirun + [
-        null.sub("'null'", argument) if argument.startswith("sut=") else argument
-        for argument in others
-    ]

@@ -49,8 +49,8 @@ def check(node: Any, where: str) -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{key}={value} is not allowed: it must be finite.")
         if value is not None and not all(_within(value, *limit) for limit in metadata.items()):
-            allowed = " and ".join(f"{word} {_shown(limit)}" for word, limit in metadata.items())
-            raise ConfigError(f"{key}={_shown(value)} is not allowed: it must be {allowed}.")
+            allowed = " and ".join(f"{word} {shown(limit)}" for word, limit in metadata.items())
+            raise ConfigError(f"{key}={shown(value)} is not allowed: it must be {allowed}.")
 
 
 def _leaves(node: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
@@ -82,7 +82,10 @@ def _within(value: Any, word: str, limit: Any) -> bool:
             return value in limit
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value, or several that are allowed, as the user would write it."""
     if isinstance(value, tuple):
         return ", ".join(str(item) for item in value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)

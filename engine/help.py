@@ -5,9 +5,9 @@ Hydra's own help loads every file of every group, twice, and takes over a second
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
+from engine.arguments import own_folder
 from engine.paths import conf_dir
 from engine.validation import GROUPS
 
@@ -38,7 +38,7 @@ def is_wanted(arguments: list[str]) -> bool:
 
 
 def help_text(arguments: list[str]) -> str:
-    """The help of a command line: what its overrides make of the benchmark is shown.
+    """The help of a command line as Hydra wants it: what its overrides make of the benchmark.
 
     Raises what Hydra raises for overrides that it cannot compose.
     """
@@ -46,13 +46,11 @@ def help_text(arguments: list[str]) -> str:
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
 
-    flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    flags.add_argument("--config-dir", "-cd", type=Path)
-    known, others = flags.parse_known_args(arguments)
-    own = [known.config_dir.absolute()] if known.config_dir else []
+    folder = own_folder(arguments)
+    own = [folder.absolute()] if folder else []
     if own and not own[0].is_dir():
         raise HydraException(f"Additional config directory '{own[0]}' not found")
-    overrides = [argument for argument in others if not argument.startswith("-")]
+    overrides = [argument for argument in arguments if not argument.startswith("-")]
     overrides += [f"hydra.searchpath=[file://{folder}]" for folder in own]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         benchmark = OmegaConf.to_yaml(compose("config", overrides=overrides))

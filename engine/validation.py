@@ -14,7 +14,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from engine import config as schema
 from engine.errors import ConfigError
-from engine.fields import check
+from engine.fields import check, shown
 from engine.paths import conf_dir
 
 # The classes of each group; where there are several, the group's key ``kind`` chooses.
@@ -41,6 +41,13 @@ GROUPS: dict[str, dict[str, type]] = {
     "tracking": {"": schema.Tracking},
 }
 
+# Groups that the choice of another one brings, and one of ours that does.
+BROUGHT = {
+    "dataset": ("model", "onnx"),
+    "precision": ("model", "onnx"),
+    "search": ("scenario", "server"),
+}
+
 
 def validate(composed: DictConfig) -> schema.Config:
     """The benchmark that ``composed`` describes.
@@ -60,15 +67,15 @@ def validate(composed: DictConfig) -> schema.Config:
     mode = tree.get("mode")
     if mode not in schema.MODES:
         raise ConfigError(
-            f"mode={mode} is not allowed: it must be one of {', '.join(schema.MODES)}."
+            f"mode={shown(mode)} is not allowed: it must be one of {', '.join(schema.MODES)}."
         )
     folders: dict[str, Any] = {key: tree.get(key) for key in ("path", "cache_dir")}
     for key, folder in folders.items():
         if folder is not None and not isinstance(folder, str):
-            raise ConfigError(f"{key}={folder} is not allowed: it must be a folder or null.")
+            raise ConfigError(f"{key}={shown(folder)} is not allowed: it must be a folder or null.")
     report = tree.get("report")
     if not isinstance(report, bool):
-        raise ConfigError(f"report={report} is not allowed: it must be true or false.")
+        raise ConfigError(f"report={shown(report)} is not allowed: it must be true or false.")
     return schema.Config(mode=str(mode), report=report, **folders, **groups)
 
 
@@ -84,13 +91,12 @@ def shipped_rules(name: str) -> schema.Rules | None:
 
 def _group(name: str, node: object) -> Any:
     if not isinstance(node, Mapping):
-        raise ConfigError(f"The config has no {name}: choose one with {name}=NAME.")
+        raise ConfigError(left_out(name))
     classes = GROUPS[name]
     kind = "" if "" in classes else str(node.get("kind"))
     if kind not in classes:
-        raise ConfigError(
-            f"{name}.kind={kind} is not allowed: it must be one of {', '.join(classes)}."
-        )
+        wrong = " is missing" if node.get("kind") is None else f"={kind} is not allowed"
+        raise ConfigError(f"{name}.kind{wrong}: it must be one of {', '.join(classes)}.")
     try:
         filled = OmegaConf.merge(_typed(classes[kind]), OmegaConf.create(dict(node)))
         built = OmegaConf.to_object(filled)
@@ -100,6 +106,17 @@ def _group(name: str, node: object) -> Any:
         raise ConfigError(_explain(name, node, classes[kind], error)) from error
     check(built, name)
     return built
+
+
+def left_out(name: str) -> str:
+    """What to do where no file brings the group ``name``."""
+    if name not in BROUGHT:
+        return f"The config has no {name}: choose one with {name}=NAME whose file is not empty."
+    group, ours = BROUGHT[name]
+    return (
+        f"The {group} brings no {name}: begin the {group}'s file with `defaults: [{ours}, _self_]`,"
+        f" or with the name of another {group} in the place of {ours}."
+    )
 
 
 @cache
@@ -122,7 +139,8 @@ def _explain(name: str, node: Mapping[str, Any], cls: type, error: OmegaConfBase
     value: Any = OmegaConf.select(OmegaConf.create(dict(node)), path) if path else node
     if "not in" in _first_line(error) and (problem := _unknown_in([cls], name, path)):
         return problem
-    return f"{name}.{path}={value} is not allowed: {_first_line(error)}."
+    why = "set it to a value" if value is None else _first_line(error)
+    return f"{name}.{path}={shown(value)} is not allowed: {why}."
 
 
 def unknown_name(name: str) -> str | None:

@@ -1,6 +1,7 @@
 """The house stays as it was drawn: imports point one way, files stay small."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -64,6 +65,17 @@ def test_every_package_is_shipped():
         for init in (ROOT / package).rglob("__init__.py")
     }
     assert found <= set(shipped)
+
+
+def test_make_clean_removes_what_was_compiled_and_nothing_else(tmp_path):
+    built = ["loadgen/_tape.cpp", "loadgen/_tape.so", "sut/_fleet.cpp", "sut/_fleet.so"]
+    written = ["loadgen/_tape.pyx", "sut/_fleet.pyx"]
+    for name in (*built, *written, "build/x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    subprocess.run(["make", "-f", ROOT / "Makefile", "clean"], cwd=tmp_path, check=True)
+    left = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert sorted(str(file.relative_to(tmp_path)) for file in left) == written
 
 
 def test_the_architecture_test_sees_an_import():

@@ -181,10 +181,12 @@ def _check_input(model: config.Model, artefact: Artefact) -> None:
     )
     if spec.dtype != "float32" or not fits:
         shape = ["batch" if i == 0 else d or "any" for i, d in enumerate(spec.shape)]
+        sides = {side for side in spec.shape[1:] if side not in (None, 3)}
+        size = f"={sides.pop()}" if len(sides) == 1 else ""
         raise ConfigError(
             f"The network's input {spec.name} is {spec.dtype} {shape}, but the preprocessing "
             f"makes float32 [batch, {', '.join(map(str, wanted))}]: set "
-            "model.preprocessing.size and model.preprocessing.layout to match the network."
+            f"model.preprocessing.size{size} and model.preprocessing.layout to match the network."
         )
 
 

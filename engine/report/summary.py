@@ -237,7 +237,8 @@ def _number(value: float | None) -> str:
 
 def _constraints(rows: Sequence[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("constraint", "required", "measured", "", "hint"):
+    table.add_column("constraint", no_wrap=True)
+    for column in ("required", "measured", "", "hint"):
         table.add_column(column, overflow="fold")
     for row in rows:
         mark = Text("met", style="green") if row["passed"] else Text("MISSED", style="red")
@@ -327,6 +328,10 @@ def comparison(records: Sequence[dict[str, Any]]) -> Table:
 def show(renderable: RenderableType) -> None:
     """Print to stdout, as wide as the terminal; elsewhere wide enough for every table."""
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=200)
-    console.print(renderable)
+    if console.is_terminal:
+        console.print(renderable)
+        return
+    console = Console(highlight=False, width=200)
+    with console.capture() as text:
+        console.print(renderable)
+    print("\n".join(line.rstrip() for line in text.get().splitlines()))

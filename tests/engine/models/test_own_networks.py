@@ -143,7 +143,7 @@ def test_inputs_and_outputs_are_chosen_by_name(tmp_path):
 
 def test_preprocessing_must_fit_the_input(tmp_path):
     for wrong in (config.Preprocessing(), config.Preprocessing(size=8, layout="nhwc")):
-        with pytest.raises(ConfigError, match=r"model.preprocessing.size and .*layout"):
+        with pytest.raises(ConfigError, match=r"model.preprocessing.size=8 and .*layout"):
             prepared(tmp_path, classifier("n"), preprocessing=wrong)
 
 
