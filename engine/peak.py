@@ -141,6 +141,16 @@ def _completed(log: RunLog) -> RunLog:
     return log
 
 
+def untimed(unloaded_ms: float, ceiling_qps: float, workers: int, max_batch: int) -> ServiceCurve:
+    """Service times of a system that cannot be timed batch by batch: one query's on the idle
+    system, and the full batch's, as the offline throughput ``ceiling_qps`` has it.
+    """
+    full_ms = 1000 * max_batch * workers / ceiling_qps
+    if max_batch == 1:
+        return ServiceCurve((1,), (min(unloaded_ms, full_ms),))
+    return ServiceCurve((1, max_batch), (unloaded_ms, max(unloaded_ms, full_ms)))
+
+
 def prior(benchmark: Benchmark, limits: Limits, curve: ServiceCurve, full: Settings) -> Prior:
     """Where the peak should lie, by the queueing of the service times that were measured.
 

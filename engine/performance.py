@@ -16,6 +16,7 @@ from engine.peak import (
     offline_qps,
     prior,
     unloaded,
+    untimed,
 )
 from engine.plan import bound_ms, full_settings, interval_ms, run_count, searches_streams
 from engine.preprocessing import put_preprocessed
@@ -250,10 +251,14 @@ class Part:
 
     def expected(self, facts: dict[str, Any], limits: Limits) -> Prior:
         """Where the peak should lie, by what ``measured`` found."""
-        times_ms = facts["service_ms_by_batch"] or {"1": limits.unloaded_ms}
-        curve = ServiceCurve(tuple(map(int, times_ms)), tuple(times_ms.values()))
-        if isinstance(self.benchmark.sut, SimulatedSut):
-            curve = self.benchmark.sut.curve
+        sut, times_ms = self.benchmark.sut, facts["service_ms_by_batch"]
+        if isinstance(sut, SimulatedSut):
+            curve = sut.curve
+        elif times_ms:
+            curve = ServiceCurve(tuple(map(int, times_ms)), tuple(times_ms.values()))
+        else:
+            most = facts["max_batch"] or 1
+            curve = untimed(limits.unloaded_ms, facts["ceiling_qps"], sut.workers, most)
         full = full_settings(self.benchmark.config, facts["ceiling_qps"])
         return prior(self.benchmark, limits, curve, full)
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from engine.peak import DISTURBED, STEEPEST, TRIES, Limits, prior, unloaded
+from engine.peak import DISTURBED, STEEPEST, TRIES, Limits, prior, unloaded, untimed
 from loadgen import Scenario, Settings, run
 from loadgen.samples import NoSamples
 from sut.curve import ServiceCurve
@@ -65,3 +65,16 @@ def test_a_real_system_is_not_believed_to_keep_its_speed():
     assert steep.slope > 2 * STEEPEST
     assert real.slope == STEEPEST
     assert real.guess_qps == steep.guess_qps
+
+
+@pytest.mark.parametrize(
+    ("workers", "most", "ceiling"), [(1, 4, 780.0), (2, 4, 1560.0), (4, 1, 790.0)]
+)
+def test_a_system_that_is_not_timed_batches_as_its_offline_throughput_says(workers, most, ceiling):
+    """5 ms for a batch, whatever its size: the peak inside 50 ms is near the ceiling, not at the
+    rate of single queries; and 5 ms for each of four workers."""
+    curve = untimed(5.0, ceiling, workers, most)
+    sut = SimpleNamespace(workers=workers, max_batch=most)
+    full = Settings(Scenario.SERVER, target_qps=ceiling, bound_ms=50.0)
+    found = prior(SimpleNamespace(sut=sut), Limits(5.0, 50.0), curve, full)
+    assert 0.85 * ceiling < found.guess_qps <= 0.95 * ceiling
