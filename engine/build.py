@@ -55,6 +55,11 @@ class Benchmark:
     sut: System
     meter: PowerMeter | None = None
 
+    @property
+    def variant(self) -> str:
+        """What makes the network differ from the reference one, "" if nothing does."""
+        return self.artefact.variant if self.artefact else ""
+
 
 def build(config: Config, say: Say) -> Benchmark:
     """Prepare data, network and system under test; ``say`` is told what takes time.

@@ -41,9 +41,8 @@ def put_parts(record: Record, parts: Benchmark) -> None:
         if (value := getattr(parts.sut, key, None)) is not None
     }
     # No weights that this program makes or takes are known to be the suite's own.
-    variant = "" if parts.artefact is None else parts.artefact.variant
     found = deviations(
-        config, synthetic_data=library.synthetic, reference_weights=False, variant=variant
+        config, synthetic_data=library.synthetic, reference_weights=False, variant=parts.variant
     )
     found += changed_preprocessing(config.model)
     known = record.data["deviations"]

@@ -17,6 +17,7 @@ from engine.paths import conf_dir
 from engine.plan import full_settings, quality_ratio, run_count, scenario_rules
 from engine.record import Json, Record
 from engine.validation import shipped_rules
+from evaluators.quality import Quality, against
 from loadgen import Constraint, RunLog, Settings, judge
 
 
@@ -106,9 +107,8 @@ def _quality(asked: Config, data: Json) -> Constraint:
     if accuracy is None:
         hint = "mode=both measures it"
         return Constraint("quality", f">= {ratio:.1%} of FP32's", "not measured", False, hint)
-    value, unit = accuracy["quality"]["value"], accuracy["quality"]["unit"]
-    required = ratio * accuracy["target"]["reference"]
-    if published is not None and not accuracy["synthetic"]:
-        required = published
-    shown = f">= {required:.3f} {unit}"
-    return Constraint("quality", shown, f"{value:.3f} {unit}", value >= required)
+    quality, reference = Quality(**accuracy["quality"]), accuracy["target"]["reference"]
+    target = against(quality, reference, ratio, None if accuracy["synthetic"] else published)
+    shown = f">= {target.required:.3f} {quality.unit}"
+    measured = f"{quality.value:.3f} {quality.unit}"
+    return Constraint("quality", shown, measured, target.passed)

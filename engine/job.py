@@ -156,8 +156,8 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
         put_parts(record, parts)
     if config.measures_speed:
         speed = measure(parts, record, reporter.follow, reporter.say)
-        if _cut_short(speed.ending):
-            return _failed(record, speed)
+        if cut_short := _cut_short(speed.ending):
+            return _failed(record, speed, *cut_short)
     passed = True
     if config.measures_quality:
         passed, ending = assess(parts, record, speed, reporter.follow, reporter.say)
@@ -167,8 +167,8 @@ def _measure(config: Config, record: Record, tracker: Tracker, reporter: Reporte
             return code
     if config.is_audited and speed is not None:
         honest, ending = _audited(parts, record, speed, reporter)
-        if _cut_short(ending):
-            return _failed(record, Speed(ending, False, None))
+        if cut_short := _cut_short(ending):
+            return _failed(record, Speed(ending, False, None), *cut_short)
         passed = passed and honest
     put_editions(record, parts.config)
     valid = passed and (speed is None or speed.valid)
@@ -243,12 +243,9 @@ def _cut_short(ending: Ending) -> tuple[str, int] | None:
     return None
 
 
-def _failed(record: Record, speed: Speed) -> int:
+def _failed(record: Record, speed: Speed, verdict: str, code: int) -> int:
     from loadgen import Ending
 
-    cut_short = _cut_short(speed.ending)
-    assert cut_short is not None
-    verdict, code = cut_short
     performance = record.data["performance"] or {}
     error = performance.get("error")
     message = speed.message

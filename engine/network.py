@@ -76,3 +76,8 @@ class Model:
     label_offset: int = limited(0, at_least=-1, at_most=1)
     outputs: Outputs = field(default_factory=Outputs)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+
+    @property
+    def version(self) -> tuple[str, float, int | None, float]:
+        """Which version of a reference network, as ``engine.models.reference`` takes it."""
+        return self.kind, self.width, self.size, self.depth

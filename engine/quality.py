@@ -58,7 +58,7 @@ def assess(
     quality = score(in_order(log, library.total_count), library.truth, model)
     reference = fp32_reference(benchmark, say)
     published = None if library.synthetic else published_target(benchmark.config)
-    whole = library.total_count >= WHOLE.get(model.name, 0) and not _variant(benchmark)
+    whole = library.total_count >= WHOLE.get(model.name, 0) and not benchmark.variant
     asked = published if whole else None
     target = against(quality, reference.value, quality_ratio(benchmark.config), asked)
     record.data["accuracy"] = {
@@ -70,10 +70,6 @@ def assess(
     }
     record.save()
     return target.passed, log.ending
-
-
-def _variant(benchmark: Benchmark) -> str:
-    return benchmark.artefact.variant if benchmark.artefact else ""
 
 
 def _rate(benchmark: Benchmark, speed: Speed | None) -> float | None:

@@ -22,9 +22,7 @@ def describe() -> dict[str, Any]:
         "architecture": platform.machine(),
         "physical_cores": psutil.cpu_count(logical=False),
         "logical_cores": psutil.cpu_count(),
-        "usable_logical_cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else psutil.cpu_count(),
+        "usable_logical_cores": _usable_logical_cores(),
         "instruction_sets": sorted(set(wanted) & set(cpu.get("flags", []))),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "load_1min": round(psutil.getloadavg()[0], 2),
@@ -36,8 +34,13 @@ def describe() -> dict[str, Any]:
 
 def usable_cores() -> int:
     """Physical cores that this process may run on."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(allowed or 1, psutil.cpu_count(logical=False) or 1))
+    return max(1, min(_usable_logical_cores() or 1, psutil.cpu_count(logical=False) or 1))
+
+
+def _usable_logical_cores() -> int | None:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
 
 
 @cache

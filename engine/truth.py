@@ -41,12 +41,11 @@ def _unfitted(config: Config) -> str | None:
         return f"the weights of model={model.name} were not fitted to synthetic data ({file})"
     if model.kind == "onnx":  # a path is missing, which is said where it is needed
         return None
-    version = (model.kind, model.width, model.size, model.depth)
     if model.seed != FITTED_SEED:
         return f"the weights of model={model.name} with model.seed={model.seed} were never fitted"
-    if has_fitted(network_of(*version).name):
+    if has_fitted(network_of(*model.version).name):
         return None
-    at = variant_of(*version) or "its full size"
+    at = variant_of(*model.version) or "its full size"
     return f"model={model.name} has no last layers fitted to the synthetic data at {at}"
 
 

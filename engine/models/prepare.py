@@ -76,8 +76,7 @@ def prepare(
 def _reference(model: config.Model, cache: Cache, progress: Progress) -> Artefact:
     from engine.models.reference import network_of, variant_of
 
-    version = (model.kind, model.width, model.size, model.depth)
-    network = network_of(*version)
+    network = network_of(*model.version)
     weights, values = _weights(model, network)
 
     def build(path: Path) -> None:
@@ -89,7 +88,7 @@ def _reference(model: config.Model, cache: Cache, progress: Progress) -> Artefac
     key = key_of("fp32", network.name, weights, model.seed, model.label_offset, _source())
     file = cache.file(key, ".onnx", build)
     artefact = _described(model, file, weights, model.output or network.response)
-    return dataclasses.replace(artefact, variant=variant_of(*version))
+    return dataclasses.replace(artefact, variant=variant_of(*model.version))
 
 
 def _weights(model: config.Model, network: Network) -> tuple[str, Callable[[], Weights]]:

@@ -46,7 +46,7 @@ def as_it_is(model: config.Model) -> config.Model:
     )
     if not wanted(model.outputs) <= {value.name for value in loaded.graph.output}:
         return model
-    if variant := variant_of(model.kind, model.width, model.size, model.depth):
+    if variant := variant_of(*model.version):
         raise ConfigError(
             f"model.weights={model.weights} is run as it is, so model={model.name} cannot be made "
             f"another version ({variant}): a file has its own width, depth and size. Leave "

@@ -63,8 +63,7 @@ def quantise(
     folder = cache.folder("int8")
     try:
         # The percentile method talks to the standard output.
-        quiet = redirect_stdout(StringIO())
-        with _temporary_files_in(folder), _quiet_root_logger(), _on_own_cores(), quiet:
+        with _tools(folder), redirect_stdout(StringIO()):
             folded = folder / "folded.onnx"
             quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
             whole = onnx.load(str(folded))
@@ -112,7 +111,7 @@ def quantise_weights(
     """
     folder = cache.folder("int8")
     try:
-        with _temporary_files_in(folder), _quiet_root_logger():
+        with _tools(folder):
             folded = folder / "folded.onnx"
             quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
             whole = onnx.load(str(folded))
@@ -172,6 +171,13 @@ class _Batches(CalibrationDataReader):  # type: ignore[misc]
 
     def get_next(self) -> Feed | None:
         return next(self._feeds, None)
+
+
+@contextlib.contextmanager
+def _tools(folder: Path) -> Iterator[None]:
+    """What the tools do to a process that calls them, kept within bounds."""
+    with _temporary_files_in(folder), _quiet_root_logger(), _on_own_cores():
+        yield
 
 
 @contextlib.contextmanager

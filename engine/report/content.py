@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from engine.record import LOG_FILE
 from engine.report.summary import (
+    NOTHING_RIGHT,
     edition_rows,
     energy_text,
     preprocessing_text,
@@ -285,6 +286,8 @@ def _asked(accuracy: Json) -> str:
     asked = f">= {target['required']:.3f} {unit}"
     if target.get("published"):
         return f"{asked}, which the rules ask of this data"
+    if not target["reference"]:
+        return NOTHING_RIGHT
     return f"{asked}, {target['ratio']:.0%} of FP32's"
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from multirun.summary import apart, missed
 
 STYLES = {"VALID": "bold green", "DONE": "bold", "INVALID": "bold red", "FAILED": "bold red"}
+NOTHING_RIGHT = "none: FP32 gets nothing right of this data: check weights, labels, preprocessing"
 
 
 def summary(record: dict[str, Any]) -> RenderableType:
@@ -260,7 +261,7 @@ def _accuracy(accuracy: dict[str, Any], model: dict[str, Any]) -> RenderableType
     elif target["reference"] > 0:
         asked += f" = {target['ratio']:.0%} of {fp32}  "
     else:
-        asked = "none: FP32 gets nothing right of this data: check weights, labels, preprocessing  "
+        asked = f"{NOTHING_RIGHT}  "
     table.add_row("target", Text.assemble(asked, met))
     if published is not None and not target.get("published"):
         text = f"{published:g} {unit} is what the rules ask of the trained network on all of it"

@@ -6,13 +6,14 @@ import pytest
 
 from engine.editions import judged, shipped_editions
 from engine.record import run_section
+from evaluators.quality import Quality
 from loadgen import judge, run
 from sut.curve import ServiceCurve
 from sut.simulated import SimulatedSut
 
 EDITIONS = {rules.name: rules for rules in shipped_editions()}
 QUALITY = {
-    "quality": {"value": 75.8, "unit": "%"},
+    "quality": dataclasses.asdict(Quality("top1_percent", "top-1", 75.8, "%", 1024, {}, "")),
     "target": {"reference": 76.456},
     "synthetic": False,
 }
@@ -89,8 +90,11 @@ def test_single_stream_and_offline_have_no_bound(result):
 def test_quality_belongs_to_an_edition(result):
     unknown = result("v4_0", "resnet50", "single_stream", accuracy=None)
     assert missed("v4_0", unknown) == ["quality"]
-    low = {**QUALITY, "quality": {"value": 75.0, "unit": "%"}}
+    low = {**QUALITY, "quality": QUALITY["quality"] | {"value": 75.0}}
     assert missed("v4_0", result("v4_0", "resnet50", "single_stream", accuracy=low)) == ["quality"]
+    nothing = {**QUALITY, "target": QUALITY["target"] | {"reference": 0.0}}
+    wrong = result("v4_0", "resnet50", "single_stream", accuracy=nothing)
+    assert missed("v4_0", wrong) == ["quality"]
 
 
 def test_too_few_loaded_samples_are_said(result):
