@@ -95,7 +95,6 @@ class Executor:
             if last is None
             else pinned(cp, (SEATS, most, last.most, 7), np.float32)
         )
-        self.rows[:] = 0
         self._graphs: dict[tuple[int, int], Any] = {}
         self._takes_s: dict[int, float] = {}
         self._ended = [cp.cuda.Event(disable_timing=True) for _ in range(SEATS)]
@@ -107,6 +106,7 @@ class Executor:
 
     def capture(self, samples: Any) -> None:
         """Record the graphs over the images in ``samples``, and time them."""
+        self.rows[:] = 0  # those of the last batch may lie beyond a smaller set of images
         with self.stream:
             for size in self._sizes:
                 self.enqueue(size, samples)  # whatever is set up on first use

@@ -5,6 +5,7 @@ import sys
 import time
 import types
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ from engine.models import weights
 from loadgen import Ending, LoadedSet, Mode, Scenario, Settings, run
 from sut.bench.peers import alike
 from sut.cupy import CupySut
+from sut.cupy.executor import Executor
 from sut.cupy.needs import modules
 from sut.device import batch_sizes
 
@@ -133,6 +135,19 @@ def _without_a_device(devices, streams):
     sut.load = lambda samples: setattr(sut, "_samples", samples)
     sut.unload = lambda: None
     return sut
+
+
+def test_no_place_of_a_larger_set_is_read_when_a_smaller_one_is_recorded():
+    """The unloaded latency is measured with all samples, and then batches are timed with 64."""
+    executor = object.__new__(Executor)
+    executor.rows = np.full((2, 8), 1023, np.int32)
+    executor._sizes, executor._graphs, executor._takes_s = (1, 8), {}, {}
+    executor.stream = MagicMock()
+    places = []
+    executor.enqueue = lambda size, samples, seat=0: places.append(executor.rows[seat, :size].max())
+    executor.launch = executor.answers = lambda size: places.append(executor.rows[:, :size].max())
+    executor.capture(samples=None)
+    assert places and not any(places)
 
 
 class _Library:
