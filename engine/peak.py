@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from engine.build import Benchmark
@@ -141,14 +141,23 @@ def _completed(log: RunLog) -> RunLog:
     return log
 
 
-def untimed(unloaded_ms: float, ceiling_qps: float, workers: int, max_batch: int) -> ServiceCurve:
-    """Service times of a system that cannot be timed batch by batch: one query's on the idle
-    system, and the full batch's, as the offline throughput ``ceiling_qps`` has it.
+def service_curve(
+    times_ms: Mapping[int, float],
+    unloaded_ms: float,
+    ceiling_qps: float,
+    workers: int,
+    max_batch: int,
+) -> ServiceCurve:
+    """Service times by batch size, as far as they were timed (``times_ms``, ascending).
+
+    A full batch that was not timed takes what the offline throughput ``ceiling_qps`` says, and a
+    single query of a system that cannot be timed at all what it takes on the idle system.
     """
     full_ms = 1000 * max_batch * workers / ceiling_qps
-    if max_batch == 1:
-        return ServiceCurve((1,), (min(unloaded_ms, full_ms),))
-    return ServiceCurve((1, max_batch), (unloaded_ms, max(unloaded_ms, full_ms)))
+    times = dict(times_ms) or {1: min(unloaded_ms, full_ms) if max_batch == 1 else unloaded_ms}
+    if max(times) < max_batch:
+        times[max_batch] = max(full_ms, *times.values())
+    return ServiceCurve(tuple(times), tuple(times.values()))
 
 
 def prior(benchmark: Benchmark, limits: Limits, curve: ServiceCurve, full: Settings) -> Prior:

@@ -15,8 +15,8 @@ from engine.peak import (
     find_streams,
     offline_qps,
     prior,
+    service_curve,
     unloaded,
-    untimed,
 )
 from engine.plan import bound_ms, full_settings, interval_ms, run_count, searches_streams
 from engine.preprocessing import put_preprocessed
@@ -30,7 +30,6 @@ from multirun.belief import Prior
 from multirun.probing import RunFailed
 from multirun.search import Probe, SearchResult
 from multirun.streams import streams_of
-from sut.curve import ServiceCurve
 from sut.simulated import SimulatedSut
 
 # Wraps a run's own watch with one that shows its progress; the text names the run.
@@ -251,15 +250,14 @@ class Part:
 
     def expected(self, facts: dict[str, Any], limits: Limits) -> Prior:
         """Where the peak should lie, by what ``measured`` found."""
-        sut, times_ms = self.benchmark.sut, facts["service_ms_by_batch"]
+        sut, ceiling_qps = self.benchmark.sut, facts["ceiling_qps"]
         if isinstance(sut, SimulatedSut):
             curve = sut.curve
-        elif times_ms:
-            curve = ServiceCurve(tuple(map(int, times_ms)), tuple(times_ms.values()))
         else:
+            times_ms = {int(size): ms for size, ms in facts["service_ms_by_batch"].items()}
             most = facts["max_batch"] or 1
-            curve = untimed(limits.unloaded_ms, facts["ceiling_qps"], sut.workers, most)
-        full = full_settings(self.benchmark.config, facts["ceiling_qps"])
+            curve = service_curve(times_ms, limits.unloaded_ms, ceiling_qps, sut.workers, most)
+        full = full_settings(self.benchmark.config, ceiling_qps)
         return prior(self.benchmark, limits, curve, full)
 
     def _infeasible(self, limits: Limits) -> Speed:

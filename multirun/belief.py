@@ -31,7 +31,8 @@ FLOOR_PRIOR = np.array([0.85, 0.05, 0.05, 0.05])
 NEGLIGIBLE = 1e-8
 # Standard deviation, in the rate's logarithm, within which clusters are of a size.
 ALIKE = 0.03
-# The grid reaches so far up and down from the guess, in its logarithm; no place is impossible.
+# The grid reaches so far up and down from the guess, in its logarithm, and to the ceiling; no place
+# on it is impossible.
 REACH, ANYWHERE = 2.5, 1e-4
 # So many late queries, in clusters of the prior's size, are taken for granted.
 CLUSTER_PRIOR = 3.0
@@ -152,7 +153,8 @@ def believe(prior: Prior, found: Sequence[Evidence], target: Callable[[float], T
 
 def _cases(prior: Prior, share: float) -> tuple[Floats, Floats, Floats]:
     """float64[p, 1, 1], [1, m, 1] and [1, 1, f]: anchors, slopes and floors of the grid."""
-    anchors = prior.guess_qps * np.exp(np.linspace(-REACH, REACH, PEAKS))
+    reach = max(REACH, math.log(prior.ceiling_qps / prior.guess_qps))
+    anchors = prior.guess_qps * np.exp(np.linspace(-REACH, reach, PEAKS))
     slopes = np.geomspace(prior.slope / 4, prior.slope * 4, SLOPES)
     return anchors[:, None, None], slopes[None, :, None], share * FLOORS[None, None, :]
 

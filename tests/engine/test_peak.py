@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from engine.peak import DISTURBED, STEEPEST, TRIES, Limits, prior, unloaded, untimed
+from engine.peak import DISTURBED, STEEPEST, TRIES, Limits, prior, service_curve, unloaded
 from loadgen import Scenario, Settings, run
 from loadgen.samples import NoSamples
 from sut.curve import ServiceCurve
@@ -73,8 +73,16 @@ def test_a_real_system_is_not_believed_to_keep_its_speed():
 def test_a_system_that_is_not_timed_batches_as_its_offline_throughput_says(workers, most, ceiling):
     """5 ms for a batch, whatever its size: the peak inside 50 ms is near the ceiling, not at the
     rate of single queries; and 5 ms for each of four workers."""
-    curve = untimed(5.0, ceiling, workers, most)
+    curve = service_curve({}, 5.0, ceiling, workers, most)
     sut = SimpleNamespace(workers=workers, max_batch=most)
     full = Settings(Scenario.SERVER, target_qps=ceiling, bound_ms=50.0)
     found = prior(SimpleNamespace(sut=sut), Limits(5.0, 50.0), curve, full)
     assert 0.85 * ceiling < found.guess_qps <= 0.95 * ceiling
+
+
+def test_a_full_batch_that_was_not_timed_takes_what_the_offline_throughput_says():
+    """As with ``sut.max_batch=256``, where only a single query is timed."""
+    curve = service_curve({1: 0.15}, 0.2, 115_700.0, 1, 256)
+    assert (curve.batch, curve.service_ms) == ((1, 256), (0.15, pytest.approx(2.2126, rel=1e-4)))
+    timed = {1: 1.0, 2: 1.5, 4: 2.0}
+    assert service_curve(timed, 1.0, 1.0, 1, 2).service_ms == (1.0, 1.5, 2.0)

@@ -48,6 +48,14 @@ class System:
         )
 
 
+@pytest.mark.parametrize("guess", [0.04, 0.08, 0.2])
+def test_a_peak_far_above_the_guess_is_found(guess):
+    system = System(1000.0)
+    result = search(system, Prior(1000 * guess, 1050), target, length)
+    assert result.best_qps == pytest.approx(1000, rel=0.02)
+    assert result.interval_qps[0] < 1000 < 1.01 * result.interval_qps[1]
+
+
 @settings(max_examples=15)
 @given(
     peak=st.floats(100, 1e5),
