@@ -1,4 +1,4 @@
-"""One convolution and what follows it as one cuDNN graph, its execution plan chosen by timing.
+"""One convolution and what follows it as one cuDNN graph, and its execution plans.
 
     y = clip(scale * conv(x, w) + bias + residual_scale * residual, low, high)
 
@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from sut.cupy.numbers import ONE_BYTE, cudnn_type
-
-CANDIDATES = 6
-"""Plans that are timed, of those the heuristics name, the likeliest first."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +64,38 @@ class Problem:
         return size * (int(np.prod(self.image)) + filters + results)
 
     @property
+    def tensors(self) -> tuple[str, ...]:
+        """The tensors that are read or written, by name."""
+        scales = ("scale",) if self.dtype in ONE_BYTE else ()
+        shares = ("residual_scale",) if scales and self.residual else ()
+        return ("x", "w", *scales, "bias", *(("residual",) if self.residual else ()), *shares, "y")
+
+    @property
     def key(self) -> str:
         """The problem as text, for the file of tuned plans."""
         return " ".join(f"{name}={value}" for name, value in asdict(self).items())
 
 
-class Plans:
-    """The cuDNN graph of a problem and the plans that heuristics offer for it."""
+class Plan(Protocol):
+    """One way to solve a problem on a device."""
+
+    name: str
+    workspace: int
+    """Bytes that it needs, known once it is built."""
+
+    def build(self) -> None:
+        """Compile it; raises what the device's library raises."""
+
+    def run(self, pointers: Mapping[str, int], workspace: int, handle: Any) -> None:
+        """Enqueue it on the handle's stream, which is the one in use; ``pointers``: device
+        addresses by ``Problem.tensors``.
+        """
+
+
+class Graph:
+    """The cuDNN graph of a problem; raises what cuDNN raises if there is none."""
 
     def __init__(self, cudnn: Any, handle: Any, problem: Problem) -> None:
-        self.problem = problem
         kind = cudnn.data_type
         graph = cudnn.pygraph(
             io_data_type=getattr(kind, cudnn_type(problem.dtype)),
@@ -125,31 +144,29 @@ class Plans:
         graph.create_execution_plans([cudnn.heur_mode.A, cudnn.heur_mode.FALLBACK])
         self._graph = graph
 
-    def __len__(self) -> int:
-        return int(self._graph.get_execution_plan_count())
+    def plans(self) -> list[CudnnPlan]:
+        """What heuristics offer, the likeliest first."""
+        count = int(self._graph.get_execution_plan_count())
+        return [CudnnPlan(self._graph, self._tensors, index) for index in range(count)]
 
-    def name(self, index: int) -> str:
-        """What cuDNN calls the plan."""
-        return str(self._graph.get_plan_name_at_index(index))
 
-    def named(self, name: str | None) -> list[int]:
-        """Where the plan of that name is, if it is offered."""
-        return [index for index in range(len(self)) if self.name(index) == name]
+class CudnnPlan:
+    """A plan of a graph; ``tensors``: the graph's, by name."""
 
-    def build(self, index: int) -> int:
-        """Compile the plan; bytes of workspace that it needs. Raises what cuDNN raises."""
-        self._graph.build_plan_at_index(index)
-        return int(self._graph.get_workspace_size_plan_at_index(index))
+    def __init__(self, graph: Any, tensors: Mapping[str, Any], index: int) -> None:
+        self._graph, self._tensors, self._index = graph, tensors, index
+        self.name = str(graph.get_plan_name_at_index(index))
+        self.workspace = 0
 
-    def run(self, pointers: Mapping[str, int], workspace: int, index: int, handle: Any) -> None:
-        """Enqueue on the handle's stream; ``pointers``: device addresses by the tensors' names."""
+    def build(self) -> None:
+        """Compile it, which takes 0.4 s; raises what cuDNN raises."""
+        self._graph.build_plan_at_index(self._index)
+        self.workspace = int(self._graph.get_workspace_size_plan_at_index(self._index))
+
+    def run(self, pointers: Mapping[str, int], workspace: int, handle: Any) -> None:
+        """Enqueue it on the handle's stream."""
         pack = {self._tensors[name]: pointer for name, pointer in pointers.items()}
-        self._graph.execute_plan_at_index(pack, workspace, index, handle)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The tensors that ``run`` wants addresses of."""
-        return tuple(self._tensors)
+        self._graph.execute_plan_at_index(pack, workspace, self._index, handle)
 
 
 def strides(shape: tuple[int, int, int, int]) -> list[int]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 from typing import Any
 
 import numpy as np
 
 from sut.cupy.detector import Detections, level_firsts
 from sut.cupy.graph import Network
+from sut.cupy.sources import source
 from sut.cupy.steps import stored_channels
 
 THREADS = 256
@@ -25,8 +25,7 @@ class DetectionKernels:
 
     def __init__(self, cp: Any, network: Network, layer: Detections) -> None:
         self._network, self._layer = network, layer
-        source = resources.files("sut.cupy").joinpath("detection.cu").read_text()
-        module = cp.RawModule(code=source, options=("--std=c++17",))
+        module = cp.RawModule(code=source("detection"), options=("--std=c++17",))
         self._functions = {name: module.get_function(name) for name in NAMES}
 
     def __call__(self, pointers: Mapping[str, int], batch: int) -> None:

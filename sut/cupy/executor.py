@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sut.cupy.arena import arena_of
-from sut.cupy.convolution import Problem
+from sut.cupy.convolution import Plan, Problem
 from sut.cupy.detection import DetectionKernels
 from sut.cupy.detector import Detections
 from sut.cupy.graph import Convolution, Network
 from sut.cupy.kernels import Kernels
 from sut.cupy.numbers import DTYPES
-from sut.cupy.plans import Chosen, PlanBook, choose
+from sut.cupy.plans import PlanBook, Tuner
+from sut.cupy.pointwise import Pointwise
 from sut.cupy.steps import Step, number_of, problem_of, steps_of, stored_channels
 from sut.device import address, pinned
 
@@ -31,22 +32,22 @@ class Resident:
         self.cp, self.cudnn, self.network, self.book = cp, cudnn, network, book
         self.steps = steps_of(network)
         self.kernels = Kernels(cp, network, self.steps)
+        self._pointwise = Pointwise(cp)
         last = network.detections
         self.detect = None if last is None else DetectionKernels(cp, network, last)
         self.arrays = [
             {name: cp.asarray(array.view(np.uint8)) for name, array in step.arrays.items()}
             for step in self.steps
         ]
-        self._plans: dict[tuple[str, int], Chosen] = {}
+        self._plans: dict[tuple[str, int], Plan] = {}
 
-    def plans(
-        self, sizes: Sequence[int], handle: Any, stream: Any
-    ) -> dict[tuple[str, int], Chosen]:
+    def plans(self, sizes: Sequence[int], handle: Any, stream: Any) -> dict[tuple[str, int], Plan]:
         """A plan for each convolution's name and each batch size; tuned where there is none yet."""
+        tuner = Tuner(self.cp, self.cudnn, handle, stream, self.book, self._pointwise)
         between = sorted(set(sizes) - set(tuned := tuned_sizes(sizes)))
         for batch in (*tuned, *between):
             near = next(size for size in tuned if size >= batch)
-            found: dict[Problem, Chosen] = {}
+            found: dict[Problem, Plan] = {}
             for step in self.steps:
                 if step.kind not in ("convolution", "dense"):
                     continue
@@ -54,15 +55,8 @@ class Resident:
                     continue
                 problem = problem_of(step, self.network, batch)
                 if problem not in found:
-                    found[problem] = choose(
-                        self.cp,
-                        self.cudnn,
-                        handle,
-                        stream,
-                        problem,
-                        self.book,
-                        problem_of(step, self.network, near) if near != batch else None,
-                    )
+                    like = problem_of(step, self.network, near) if near != batch else None
+                    found[problem] = tuner.choose(problem, like)
                 self._plans[step.layer.name, batch] = found[problem]
         return self._plans
 

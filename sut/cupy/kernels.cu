@@ -1,24 +1,6 @@
-// Layers that cuDNN has no fast graph for. Tensors lie channels-last; T is __half, __nv_bfloat16 or a
-// signed byte, and what scales and zeros bytes need is part of weights and biases.
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
-typedef signed char int8;
-typedef long long int64;
+// Layers that cuDNN has no fast graph for. Tensors lie channels-last; what scales and zeros bytes need
+// is part of weights and biases.
 constexpr float LOWEST = -3.402823466e38f;
-
-__device__ inline float number(__half value) { return __half2float(value); }
-__device__ inline float number(__nv_bfloat16 value) { return __bfloat162float(value); }
-__device__ inline float number(int8 value) { return float(value); }
-__device__ inline void store(__half& place, float value) { place = __float2half_rn(value); }
-__device__ inline void store(__nv_bfloat16& place, float value) {
-    place = __float2bfloat16_rn(value);
-}
-__device__ inline void store(int8& place, float value) {
-    place = int8(__float2int_rn(fminf(fmaxf(value, -128.f), 127.f)));
-}
-
-template <typename T, int N> struct alignas(N * sizeof(T)) Vector { T value[N]; };
 
 __device__ inline unsigned address(const void* shared) {
     return unsigned(__cvta_generic_to_shared(shared));
@@ -100,19 +82,19 @@ __global__ void __launch_bounds__(256) stem(
                 const int pixel = (first + t) * 16 + lane / 4 + 8 * half;
                 const int oy = top + pixel / WIDE, ox = left + pixel % WIDE;
                 if (oy >= out_height || ox >= out_width) continue;
-                Vector<T, OUT / 8> parts[2];
+                float parts[2][OUT / 8];
                 #pragma unroll
                 for (int j = 0; j < OUT / 8; ++j)
                     #pragma unroll
                     for (int e = 0; e < 2; ++e) {
                         const int place = 2 * j + e;
                         const float sum = sums[t][j][2 * half + e] + bias[channel + place];
-                        store(parts[place / (OUT / 8)].value[place % (OUT / 8)],
-                              fminf(fmaxf(sum, low), high));
+                        parts[place / (OUT / 8)][place % (OUT / 8)] = fminf(fmaxf(sum, low), high);
                     }
+                using Part = Words<T, OUT / 8>;
                 T* to = y + ((int64(blockIdx.z) * out_height + oy) * out_width + ox) * OUT + channel;
-                *(Vector<T, OUT / 8>*)to = parts[0];
-                *(Vector<T, OUT / 8>*)(to + OUT / 8) = parts[1];
+                *(Part*)to = words_of<T>(parts[0]);
+                *(Part*)(to + OUT / 8) = words_of<T>(parts[1]);
             }
     }
 }
@@ -120,28 +102,39 @@ __global__ void __launch_bounds__(256) stem(
 // A 3x3 convolution of each channel by itself; filters [9][channels]. A thread has eight channels
 // of WIDE neighbouring pixels. Beyond the edges lies ``zero``, the number that stands for 0.
 template <typename T, int STRIDE, int WIDE>
-__global__ void __launch_bounds__(256) depthwise(
+__global__ void __launch_bounds__(256, 4 - sizeof(T)) depthwise(
     const T* x, const float* filters, const float* bias, T* y, int batch, int channels,
     int height, int width, int out_height, int out_width, int top, int left, float zero,
     float low, float high)
 {
     constexpr int COLUMNS = (WIDE - 1) * STRIDE + 3;
-    const int groups = channels / 8, tiles = (out_width + WIDE - 1) / WIDE;
-    int64 place = int64(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (place >= int64(batch) * out_height * tiles * groups) return;
+    using Eight = Words<T, 8>;
+    const unsigned groups = channels / 8, tiles = (out_width + WIDE - 1) / WIDE;
+    unsigned place = blockIdx.x * blockDim.x + threadIdx.x;
+    if (place >= batch * out_height * tiles * groups) return;
     const int channel = int(place % groups) * 8;
     place /= groups;
     const int first = int(place % tiles) * WIDE;
     place /= tiles;
     const int oy = int(place % out_height), image = int(place / out_height);
-    float sums[WIDE][8];
-    for (int j = 0; j < 8; ++j)
+    float zeros[8], sums[WIDE][8];
+    for (int j = 0; j < 8; ++j) {
+        zeros[j] = zero;
         for (int i = 0; i < WIDE; ++i) sums[i][j] = bias[channel + j];
+    }
+    const Eight beyond = words_of<T>(zeros);
     #pragma unroll
     for (int ky = 0; ky < 3; ++ky) {
         const int iy = oy * STRIDE + ky - top;
         const bool line_inside = iy >= 0 && iy < height;
-        if (zero == 0 && !line_inside) continue;
+        const T* line = x + (int64(image) * height + iy) * width * channels + channel;
+        Eight line_read[COLUMNS];  // all of the line is asked for before any of it is used
+        #pragma unroll
+        for (int column = 0; column < COLUMNS; ++column) {
+            const int ix = first * STRIDE + column - left;
+            const bool inside = line_inside && ix >= 0 && ix < width;
+            line_read[column] = inside ? *(const Eight*)(line + ix * channels) : beyond;
+        }
         float filter[3][8];
         #pragma unroll
         for (int kx = 0; kx < 3; ++kx) {
@@ -149,29 +142,23 @@ __global__ void __launch_bounds__(256) depthwise(
             *(float4*)&filter[kx][0] = from[0];
             *(float4*)&filter[kx][4] = from[1];
         }
-        const T* line = x + ((int64(image) * height + iy) * width) * channels + channel;
         #pragma unroll
         for (int column = 0; column < COLUMNS; ++column) {
-            const int ix = first * STRIDE + column - left;
-            const bool inside = line_inside && ix >= 0 && ix < width;
-            if (zero == 0 && !inside) continue;
-            Vector<T, 8> read;
-            if (inside) read = *(const Vector<T, 8>*)(line + int64(ix) * channels);
-            else for (int j = 0; j < 8; ++j) store(read.value[j], zero);
+            float values[8];
+            read(line_read[column], values);
             #pragma unroll
             for (int kx = 0; kx < 3; ++kx)
                 if (column >= kx && (column - kx) % STRIDE == 0 && (column - kx) / STRIDE < WIDE)
                     for (int j = 0; j < 8; ++j)
-                        sums[(column - kx) / STRIDE][j] += number(read.value[j]) * filter[kx][j];
+                        sums[(column - kx) / STRIDE][j] += values[j] * filter[kx][j];
         }
     }
     T* to = y + ((int64(image) * out_height + oy) * out_width + first) * channels + channel;
     #pragma unroll
     for (int i = 0; i < WIDE; ++i) {
         if (first + i >= out_width) break;
-        Vector<T, 8> written;
-        for (int j = 0; j < 8; ++j) store(written.value[j], fminf(fmaxf(sums[i][j], low), high));
-        *(Vector<T, 8>*)(to + int64(i) * channels) = written;
+        for (int j = 0; j < 8; ++j) sums[i][j] = fminf(fmaxf(sums[i][j], low), high);
+        *(Eight*)(to + i * channels) = words_of<T>(sums[i]);
     }
 }
 
@@ -181,10 +168,10 @@ __global__ void __launch_bounds__(256) max_pool(
     const T* x, T* y, int batch, int channels, int height, int width, int out_height,
     int out_width, int kernel, int stride, int top, int left)
 {
-    const int groups = channels / 8;
-    int64 place = int64(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (place >= int64(batch) * out_height * out_width * groups) return;
-    const int64 to = place;
+    using Eight = Words<T, 8>;
+    const unsigned groups = channels / 8, to = blockIdx.x * blockDim.x + threadIdx.x;
+    unsigned place = to;
+    if (place >= batch * out_height * out_width * groups) return;
     const int channel = int(place % groups) * 8;
     place /= groups;
     const int ox = int(place % out_width);
@@ -199,13 +186,12 @@ __global__ void __launch_bounds__(256) max_pool(
             const int ix = ox * stride + kx - left;
             if (ix < 0 || ix >= width) continue;
             const T* from = x + ((int64(image) * height + iy) * width + ix) * channels + channel;
-            const Vector<T, 8> read = *(const Vector<T, 8>*)from;
-            for (int j = 0; j < 8; ++j) most[j] = fmaxf(most[j], number(read.value[j]));
+            float values[8];
+            read(*(const Eight*)from, values);
+            for (int j = 0; j < 8; ++j) most[j] = fmaxf(most[j], values[j]);
         }
     }
-    Vector<T, 8> written;
-    for (int j = 0; j < 8; ++j) store(written.value[j], most[j]);
-    ((Vector<T, 8>*)y)[to] = written;
+    ((Eight*)y)[to] = words_of<T>(most);
 }
 
 // Mean over all pixels, less zero, times factor; blocks of 32 x 8 threads, a column of them eight channels.
@@ -219,19 +205,19 @@ __global__ void average(
     if (channel < channels)
         for (int pixel = threadIdx.y; pixel < pixels; pixel += 8) {
             const T* from = x + (int64(image) * pixels + pixel) * channels + channel;
-            const Vector<T, 8> read = *(const Vector<T, 8>*)from;
-            for (int j = 0; j < 8; ++j) sums[j] += number(read.value[j]);
+            float values[8];
+            read(*(const Words<T, 8>*)from, values);
+            for (int j = 0; j < 8; ++j) sums[j] += values[j];
         }
     for (int j = 0; j < 8; ++j) parts[threadIdx.y][threadIdx.x][j] = sums[j];
     __syncthreads();
     if (threadIdx.y || channel >= channels) return;
-    Vector<__half, 8> written;
     for (int j = 0; j < 8; ++j) {
         float sum = 0;
         for (int part = 0; part < 8; ++part) sum += parts[part][threadIdx.x][j];
-        store(written.value[j], (sum / float(pixels) - zero) * factor);
+        sums[j] = (sum / float(pixels) - zero) * factor;
     }
-    *(Vector<__half, 8>*)(y + int64(image) * channels + channel) = written;
+    *(Words<__half, 8>*)(y + int64(image) * channels + channel) = words_of<__half>(sums);
 }
 
 // The place of each row's largest value, the first of several; one warp has a row.

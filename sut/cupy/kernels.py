@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any
 
 import numpy as np
 
 from sut.cupy.graph import Convolution, MaxPool, Network
+from sut.cupy.pointwise import UNLIMITED
+from sut.cupy.sources import TYPES, source
 from sut.cupy.steps import CHANNELS, Step, number_of, stem_steps, stored_image
 
 THREADS = 256
@@ -15,8 +16,6 @@ TALL, WIDE = 8, 112
 """Lines and pixels that a block of the first convolution makes."""
 NEIGHBOURS = 4
 """Pixels that a thread of a depthwise convolution makes."""
-TYPES = {"fp16": "__half", "bf16": "__nv_bfloat16", "int8": "int8"}
-UNLIMITED = float(np.finfo(np.float32).max)
 
 
 class Kernels:
@@ -25,9 +24,8 @@ class Kernels:
     def __init__(self, cp: Any, network: Network, steps: tuple[Step, ...]) -> None:
         self._network = network
         names = {name for step in steps if (name := self._name(step))} | {"arg_max"}
-        source = resources.files("sut.cupy").joinpath("kernels.cu").read_text()
         module = cp.RawModule(
-            code=source,
+            code=source("numbers", "kernels"),
             options=("--std=c++17",),
             name_expressions=sorted(names),
         )

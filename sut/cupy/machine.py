@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any, Protocol
 
 import numpy as np
 
 from sut.cupy.products import WORKSPACE_BYTES, Products
+from sut.cupy.sources import source
 from sut.device import address
 
 Shape = tuple[int, ...]
@@ -46,8 +46,9 @@ class Kernels:
     """The kernels of ``translation.cu`` for so many beams, compiled for the device in use."""
 
     def __init__(self, cp: Any, beams: int) -> None:
-        source = resources.files("sut.cupy").joinpath("translation.cu").read_text()
-        module = cp.RawModule(code=source, options=("--std=c++17", f"-DBEAMS={beams}"))
+        module = cp.RawModule(
+            code=source("translation"), options=("--std=c++17", f"-DBEAMS={beams}")
+        )
         self.functions = {name: module.get_function(name) for name in NAMES}
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from loadgen.files import atomically
-from sut.cupy.convolution import CANDIDATES, Plans, Problem
+from sut.cupy.convolution import Graph, Plan, Problem
+from sut.cupy.pointwise import Pointwise, fits
 
+CANDIDATES = 6
+"""Plans of cuDNN's that are timed, the likeliest first."""
 REPEATS = 10
 
 
@@ -48,73 +51,69 @@ class PlanBook:
                 file.write(text.encode())
 
 
-class Chosen:
-    """The plan that a problem is solved with; ``workspace``: bytes that it needs."""
+class Tuner:
+    """Chooses plans on one stream of the device in use; ``handle``: cuDNN's for that stream."""
 
-    def __init__(self, plans: Plans, index: int, workspace: int) -> None:
-        self.workspace = workspace
-        self._plans, self._index = plans, index
+    def __init__(
+        self, cp: Any, cudnn: Any, handle: Any, stream: Any, book: PlanBook, pointwise: Pointwise
+    ) -> None:
+        self._cp, self._cudnn, self._handle, self._stream = cp, cudnn, handle, stream
+        self._book, self._pointwise = book, pointwise
 
-    def run(self, pointers: Mapping[str, int], workspace: int, handle: Any) -> None:
-        """Enqueue it on the handle's stream."""
-        self._plans.run(pointers, workspace, self._index, handle)
+    def choose(self, problem: Problem, like: Problem | None = None) -> Plan:
+        """The plan in the book, built, or else the fastest of our own kernels and of those that
+        cuDNN's heuristics name first.
 
+        ``like``: a problem that was tuned before, whose plan is as good where it works here.
+        Raises RuntimeError if no plan works for the problem.
+        """
+        own: Sequence[Plan] = self._pointwise.plans(problem)
+        theirs = cache(lambda: self._graph_plans(problem, bool(own)))
+        for known in (problem, like):
+            name = self._book.get(self._key(known)) if known else None
+            mine = [plan for plan in own if plan.name == name]
+            for plan in mine or [x for x in (theirs() if name else ()) if x.name == name]:
+                with contextlib.suppress(Exception):
+                    plan.build()
+                    self._book.put(self._key(problem), plan.name)
+                    return plan
+        best = self._fastest(problem, [*own, *theirs()[:CANDIDATES]])
+        self._book.put(self._key(problem), best.name)
+        return best
 
-def choose(
-    cp: Any,
-    cudnn: Any,
-    handle: Any,
-    stream: Any,
-    problem: Problem,
-    book: PlanBook,
-    like: Problem | None = None,
-) -> Chosen:
-    """The plan in ``book``, or else the fastest of those that cuDNN's heuristics name first.
+    def _key(self, problem: Problem) -> str:
+        """The problem on this device with these rivals."""
+        device = self._cp.cuda.Device().id
+        name = self._cp.cuda.runtime.getDeviceProperties(device)["name"].decode()
+        own = f", kernels {self._pointwise.version}" if fits(problem) else ""
+        return f"{name}, cuDNN {self._cudnn.backend_version()}{own}: {problem.key}"
 
-    ``like``: a problem that was tuned before, whose plan is as good where it works here.
-    Raises RuntimeError if cuDNN has no plan that works for the problem.
-    """
-    try:
-        plans = Plans(cudnn, handle, problem)
-    except Exception as error:  # the frontend raises types of its own
-        raise RuntimeError(f"cuDNN has no graph for the convolution {problem.key}: {error}") from (
-            error
-        )
-    name = cp.cuda.runtime.getDeviceProperties(cp.cuda.Device().id)["name"].decode()
-    card = f"{name}, cuDNN {cudnn.backend_version()}: "
-    for known in (problem, like):
-        name_of = book.get(card + known.key) if known else None
-        for index in plans.named(name_of):
-            with contextlib.suppress(Exception):
-                chosen = Chosen(plans, index, plans.build(index))
-                book.put(card + problem.key, plans.name(index))
-                return chosen
-    best = _fastest(cp, handle, stream, plans, _pretended(cp, problem, plans))
-    book.put(card + problem.key, plans.name(best._index))
-    return best
-
-
-def _fastest(
-    cp: Any,
-    handle: Any,
-    stream: Any,
-    plans: Plans,
-    arrays: Mapping[str, Any],
-) -> Chosen:
-    pointers = {name: array.data.ptr for name, array in arrays.items()}
-    found: list[tuple[float, Chosen]] = []
-    reason: Exception | None = None
-    for index in range(min(len(plans), CANDIDATES)):
+    def _graph_plans(self, problem: Problem, optional: bool) -> Sequence[Plan]:
         try:
-            plan = Chosen(plans, index, plans.build(index))
-            space = cp.empty(max(1, plan.workspace), cp.uint8)
-            time_ms = _timed(cp, stream, partial(plan.run, pointers, space.data.ptr, handle))
-            found.append((time_ms, plan))
-        except Exception as error:  # a plan that cannot be built here: the next one may
-            reason = error
-    if not found:
-        raise RuntimeError(f"cuDNN runs none of its plans for {plans.problem.key}: {reason}")
-    return min(found, key=lambda pair: pair[0])[1]
+            return Graph(self._cudnn, self._handle, problem).plans()
+        except Exception as error:  # the frontend raises types of its own
+            if optional:
+                return ()
+            raise RuntimeError(
+                f"cuDNN has no graph for the convolution {problem.key}: {error}"
+            ) from error
+
+    def _fastest(self, problem: Problem, plans: Sequence[Plan]) -> Plan:
+        arrays = _pretended(self._cp, problem)
+        pointers = {name: array.data.ptr for name, array in arrays.items()}
+        found: list[tuple[float, Plan]] = []
+        reason: Exception | None = None
+        for plan in plans:
+            try:
+                plan.build()
+                space = self._cp.empty(max(1, plan.workspace), self._cp.uint8)
+                run = partial(plan.run, pointers, space.data.ptr, self._handle)
+                found.append((_timed(self._cp, self._stream, run), plan))
+            except Exception as error:  # a plan that cannot be built here: the next one may
+                reason = error
+        if not found:
+            raise RuntimeError(f"cuDNN runs none of its plans for {problem.key}: {reason}")
+        return min(found, key=lambda pair: pair[0])[1]
 
 
 def _timed(cp: Any, stream: Any, run: Callable[[], None]) -> float:
@@ -128,7 +127,7 @@ def _timed(cp: Any, stream: Any, run: Callable[[], None]) -> float:
     return float(cp.cuda.get_elapsed_time(first, last))
 
 
-def _pretended(cp: Any, problem: Problem, plans: Plans) -> dict[str, Any]:
+def _pretended(cp: Any, problem: Problem) -> dict[str, Any]:
     """Random arrays to time with: zeros draw less power, and are faster than real numbers."""
     outputs, *kernel = problem.filters
     counts = {
@@ -137,7 +136,7 @@ def _pretended(cp: Any, problem: Problem, plans: Plans) -> dict[str, Any]:
         "residual": int(np.prod(problem.result)),
     }
     arrays = {"y": cp.empty(int(np.prod(problem.result)) * 4, cp.uint8)}
-    for name in plans.names:
+    for name in problem.tensors:
         if name in counts and problem.dtype == "int8":
             arrays[name] = cp.random.randint(0, 100, counts[name]).astype(cp.int8)
         elif name in counts:

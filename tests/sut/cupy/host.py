@@ -8,11 +8,12 @@ import os
 import shutil
 import subprocess
 from contextlib import nullcontext
-from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+
+from sut.cupy.sources import source
 
 ALIGNED = 64
 COMPILER = shutil.which("g++")
@@ -20,22 +21,25 @@ FLAGS = ("-std=c++20", "-O1", "-w", "-Wno-psabi", "-ffp-contract=off", "-shared"
 FLAGS += ("-U_FORTIFY_SOURCE",)  # it takes a jump from stack to stack for a mistake
 
 
-def compiled(name, factory, *flags, change=lambda text: text):
+def compiled(name, factory, *flags, change=lambda text: text, beside=()):
     """The library of ``name``.cu's kernels, once for all processes of a test run.
 
-    ``factory``: pytest's of temporary folders; ``change``: what is done to the source before.
+    ``factory``: pytest's of temporary folders; ``change``: what is done to the source before;
+    ``beside``: sources that it needs.
     """
     base = factory.getbasetemp()
     folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     here = Path(__file__).parent
-    text = change(resources.files("sut.cupy").joinpath(f"{name}.cu").read_text())
-    whole = "\n".join([*FLAGS, *flags, text, (here / "cuda_on_cpu.h").read_text()])
+    texts = {other: source(other) for other in beside} | {name: change(source(name))}
+    ours = ((here / own).read_text() for own in ("cuda_on_cpu.h", f"{name}.cpp"))
+    whole = "\n".join([*FLAGS, *flags, *texts.values(), *ours])
     folder = folder / f"{name}-{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (target := folder / "kernels.so").exists():
-            (folder / f"{name}.cu").write_text(text)
+            for each, text in texts.items():
+                (folder / f"{each}.cu").write_text(text)
             sources = (f"-I{folder}", f"-I{here}", "-x", "c++", str(here / f"{name}.cpp"))
             made = folder / "made.so"
             subprocess.run([COMPILER, *FLAGS, *flags, *sources, "-o", str(made)], check=True)

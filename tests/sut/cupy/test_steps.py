@@ -8,7 +8,7 @@ import pytest
 
 from sut.cupy import plans
 from sut.cupy.arena import arena_of, bytes_of
-from sut.cupy.convolution import Plans, Problem
+from sut.cupy.convolution import Problem
 from sut.cupy.executor import tuned_sizes
 from sut.cupy.files import read
 from sut.cupy.images import stored
@@ -172,13 +172,14 @@ def test_graphs_are_close_where_batches_are_large():
     assert tuned_sizes(batch_sizes(200)) == [1, 8, 64, 200]
 
 
-class _Book:
-    """A cuDNN that offers the plans "a" to "h"; "d" is the fastest, and "a" cannot be built."""
+class _Rivals:
+    """A cuDNN that offers the plans "a" to "h", of which "a" cannot be built, beside a kernel of
+    our own for problems of one pixel; ``fastest`` is."""
 
     def __init__(self, monkeypatch):
-        self.timed = []
-        monkeypatch.setattr(plans, "Plans", lambda cudnn, handle, problem: _Offer(problem))
-        monkeypatch.setattr(plans, "_pretended", lambda cp, problem, offered: {})
+        self.timed, self.graphs, self.fastest = [], 0, "d"
+        monkeypatch.setattr(plans, "Graph", self._graph)
+        monkeypatch.setattr(plans, "_pretended", lambda cp, problem: {})
         monkeypatch.setattr(plans, "_timed", self._timed)
         runtime = SimpleNamespace(getDeviceProperties=lambda device: {"name": b"Card"})
         device = lambda: SimpleNamespace(id=0)  # noqa: E731
@@ -186,49 +187,80 @@ class _Book:
         self.cp = SimpleNamespace(
             cuda=SimpleNamespace(runtime=runtime, Device=device), empty=empty, uint8=None
         )
-        self.cudnn = SimpleNamespace(backend_version=lambda: 9)
+        self.own = SimpleNamespace(
+            version="1", plans=lambda p: [_Plan("own")] if p.filters[1:] == (1, 1) else []
+        )
+
+    def _graph(self, cudnn, handle, problem):
+        self.graphs += 1
+        return SimpleNamespace(plans=lambda: [_Plan(name) for name in "abcdefgh"])
 
     def _timed(self, cp, stream, run):
-        name = "abcdefgh"[run.func.__self__._index]
+        name = run.func.__self__.name
         self.timed.append(name)
-        return 1.0 if name == "d" else 2.0
+        return 1.0 if name == self.fastest else 2.0
 
     def choose(self, book, problem, like=None):
         self.timed.clear()
-        chosen = plans.choose(self.cp, self.cudnn, None, None, problem, book, like)
-        return "abcdefgh"[chosen._index]
+        cudnn = SimpleNamespace(backend_version=lambda: 9)
+        return plans.Tuner(self.cp, cudnn, None, None, book, self.own).choose(problem, like).name
 
 
-class _Offer:
-    def __init__(self, problem):
-        self.problem = problem
+class _Plan:
+    def __init__(self, name):
+        self.name, self.workspace = name, 0
 
-    def __len__(self):
-        return 8
-
-    def name(self, index):
-        return "abcdefgh"[index]
-
-    named = Plans.named
-
-    def build(self, index):
-        if index == 0:
+    def build(self):
+        if self.name == "a":
             raise RuntimeError("not on this device")
-        return 0
+
+    def run(self, pointers, workspace, handle):
+        pass
 
 
 def test_a_plan_is_tuned_once_and_sizes_between_take_after_it(monkeypatch):
-    fake, book = _Book(monkeypatch), plans.PlanBook(None)
-    full, between = _problem(64), _problem(48)
-    assert fake.choose(book, full) == "d"
-    assert fake.timed == ["b", "c", "d", "e", "f"]  # the likeliest six, less the one that fails
-    assert fake.choose(book, full) == "d"
-    assert fake.timed == []
-    assert fake.choose(book, between, like=full) == "d"
-    assert fake.timed == []
-    assert fake.choose(book, _problem(40), like=_problem(128)) == "d"
-    assert fake.timed == ["b", "c", "d", "e", "f"]
+    rivals, book = _Rivals(monkeypatch), plans.PlanBook(None)
+    full, between = _problem(64, 3), _problem(48, 3)
+    assert rivals.choose(book, full) == "d"
+    assert rivals.timed == ["b", "c", "d", "e", "f"]  # the likeliest six, less the one that fails
+    assert rivals.choose(book, full) == "d"
+    assert rivals.timed == []
+    assert rivals.choose(book, between, like=full) == "d"
+    assert rivals.timed == []
+    assert rivals.choose(book, _problem(40, 3), like=_problem(128, 3)) == "d"
+    assert rivals.timed == ["b", "c", "d", "e", "f"]
 
 
-def _problem(batch):
-    return Problem((batch, 8, 4, 4), (8, 1, 1), 1, (0, 0, 0, 0), "fp16", "fp16", False, None, None)
+def test_our_kernel_is_timed_beside_cudnns_and_needs_no_graph_once_it_is_chosen(monkeypatch):
+    rivals, book = _Rivals(monkeypatch), plans.PlanBook(None)
+    rivals.fastest = "own"
+    assert rivals.choose(book, _problem(64)) == "own"
+    assert rivals.timed == ["own", "b", "c", "d", "e", "f"]
+    assert rivals.choose(book, _problem(64)) == "own"
+    assert (rivals.timed, rivals.graphs) == ([], 1)
+
+
+def test_a_plan_that_was_chosen_beside_other_kernels_is_chosen_anew(monkeypatch):
+    rivals, book = _Rivals(monkeypatch), plans.PlanBook(None)
+    assert rivals.choose(book, _problem(64)) == rivals.choose(book, _problem(64, 3)) == "d"
+    rivals.own.version, rivals.fastest = "2", "own"
+    assert rivals.choose(book, _problem(64)) == "own"
+    assert rivals.choose(book, _problem(64, 3)) == "d"
+    assert rivals.timed == []
+
+
+def test_where_cudnn_has_no_graph_our_kernel_is_enough(monkeypatch):
+    def none(cudnn, handle, problem):
+        raise ValueError("not supported")
+
+    rivals, book = _Rivals(monkeypatch), plans.PlanBook(None)
+    monkeypatch.setattr(plans, "Graph", none)
+    assert rivals.choose(book, _problem(64)) == "own"
+    with pytest.raises(RuntimeError, match=r"cuDNN has no graph.*: not supported"):
+        rivals.choose(book, _problem(64, 3))
+
+
+def _problem(batch, kernel=1):
+    pads = (kernel // 2,) * 4
+    filters = (8, kernel, kernel)
+    return Problem((batch, 8, 4, 4), filters, 1, pads, "fp16", "fp16", False, None, None)

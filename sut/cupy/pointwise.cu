@@ -1,0 +1,183 @@
+// Convolutions with a kernel of one pixel, which are matrix products, on tensor cores:
+//     y[m][n] = clip(scale[n] * sum of x[m][k] * w[n][k] over k + bias[n] + share * residual[m][n])
+// Scale and share are there for bytes only. With few inputs most of the time goes to reading a residual
+// and writing the result. So a block keeps its weights and goes on from rows to rows, while what it
+// will need next is on its way; and a thread ends up with 16 bytes of neighbouring channels, since the
+// weights' rows are dealt out in that order.
+
+#ifdef __CUDACC__
+__device__ inline unsigned address(const void* shared) {
+    return unsigned(__cvta_generic_to_shared(shared));
+}
+
+__device__ inline void load_matrices(unsigned (&to)[4], const uint4* from) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(address(from)));
+}
+
+#define MULTIPLY(T, SUM, SHAPE, LETTER)                                                              \
+    __device__ inline void multiply(T, SUM (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) { \
+        asm volatile("mma.sync.aligned." SHAPE " {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" \
+                     : "+" LETTER(c[0]), "+" LETTER(c[1]), "+" LETTER(c[2]), "+" LETTER(c[3])        \
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));               \
+    }
+MULTIPLY(__half, float, "m16n8k16.row.col.f32.f16.f16.f32", "f")
+MULTIPLY(__nv_bfloat16, float, "m16n8k16.row.col.f32.bf16.bf16.f32", "f")
+MULTIPLY(int8, int, "m16n8k32.row.col.s32.s8.s8.s32", "r")
+
+// 16 bytes from memory to shared memory behind the threads' back, zeros in their place if not `real`.
+__device__ inline void fetch(uint4* to, const void* from, bool real) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 :: "r"(address(to)), "l"(__cvta_generic_to_global(from)), "r"(real ? 16 : 0));
+}
+__device__ inline void end_of_fetches() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+__device__ inline void wait_for_fetches() { asm volatile("cp.async.wait_group 0;" ::: "memory"); }
+#endif
+
+template <typename T> struct Of { using Sum = float; };
+template <> struct Of<int8> { using Sum = int; };
+
+constexpr int LINES = 4;  // of 16 bytes, in a part of a row or a column
+
+// Rows of a part whose lines are exchanged so that those of eight rows lie in different banks.
+__device__ inline int place_of(int row, int line) { return row * LINES + (line ^ (row / 2 % LINES)); }
+
+// A block of TALL * WIDE warps has TALL * TILES * 16 rows (pixels) at a time and WIDE * 64 columns
+// (channels); the inputs are up to PARTS * 64 bytes.
+template <typename T, int TILES, int TALL, int WIDE, int PARTS, bool ADDS>
+__global__ void __launch_bounds__(TALL * WIDE * 32, (TILES == 1 ? 24 : 16) / (TALL * WIDE)) pointwise(
+    const T* x, const T* w, const float* scale, const float* bias, const float* share,
+    const T* residual, T* y, int rows, int inputs, int outputs, int height, int width,
+    int out_height, int out_width, int stride, float low, float high)
+{
+    constexpr int THREADS = TALL * WIDE * 32, ROWS = TALL * TILES * 16, COLUMNS = WIDE * 64;
+    constexpr int EACH = 16 / sizeof(T), GROUPS = 16 / EACH, N = HELD<T>, DEALT = THREADS / LINES;
+    constexpr int OWN = ADDS ? TILES * 2 * GROUPS : 0, IMAGE = PARTS * ROWS * LINES;
+    static_assert(ROWS % DEALT == 0 && COLUMNS % DEALT == 0);
+    using Line = Words<T, EACH>;
+    extern __shared__ uint4 memory[];
+    uint4* const weights = memory;
+    uint4* const images = weights + PARTS * COLUMNS * LINES;  // two of IMAGE
+    uint4* const held = images + 2 * IMAGE;  // of the residual, two times each thread's own lines
+    float* const units = (float*)(held + 2 * OWN * THREADS);
+    float* const shifts = units + COLUMNS;
+
+    const int tid = threadIdx.x, lane = tid % 32, warp = tid / 32, line = tid % LINES;
+    const int blocks = (outputs + COLUMNS - 1) / COLUMNS, ends = (rows + ROWS - 1) / ROWS;
+    const int first_column = int(blockIdx.x % blocks) * COLUMNS, apart = int(gridDim.x / blocks);
+    const int own_row = warp / WIDE * TILES * 16 + lane / 4;
+    const int own_column = warp % WIDE * 64 + lane % 4 * EACH;
+
+    for (int i = tid; i < COLUMNS; i += THREADS) {
+        const bool real = first_column + i < outputs;
+        units[i] = real && sizeof(T) == 1 ? scale[first_column + i] : 1.f;
+        shifts[i] = real ? bias[first_column + i] : 0.f;
+    }
+    for (int place = tid / LINES; place < COLUMNS; place += DEALT) {
+        const int group = place % 64 / (4 * EACH), inside = place % (4 * EACH);
+        const int n = first_column + place / 64 * 64 + group * 4 * EACH  // see `own_column`
+            + inside % 8 / 2 * EACH + inside / 8 * 2 + inside % 2;
+        #pragma unroll
+        for (int part = 0; part < PARTS; ++part) {
+            const int k = (part * LINES + line) * EACH;
+            const bool real = n < outputs && k < inputs;
+            fetch(weights + part * COLUMNS * LINES + place_of(place, line),
+                  real ? w + int64(n) * inputs + k : w, real);
+        }
+    }
+    auto load = [&](int at, int turn) {
+        if (at < ends) {
+            #pragma unroll
+            for (int row = tid / LINES; row < ROWS; row += DEALT) {
+                const int m = at * ROWS + row;
+                int64 from = m;
+                if (stride > 1) {
+                    const int ox = m % out_width, above = m / out_width;
+                    const int oy = above % out_height, of = above / out_height;
+                    from = (int64(of) * height + oy * stride) * width + ox * stride;
+                }
+                const T* source = x + from * inputs;
+                #pragma unroll
+                for (int part = 0; part < PARTS; ++part) {
+                    const int k = (part * LINES + line) * EACH;
+                    const bool real = m < rows && k < inputs;
+                    fetch(images + turn * IMAGE + part * ROWS * LINES + place_of(row, line),
+                          real ? source + k : x, real);
+                }
+            }
+            #pragma unroll
+            for (int i = 0; i < OWN; ++i) {
+                const int m = at * ROWS + own_row + i / GROUPS * 8;
+                const int n = first_column + own_column + i % GROUPS * 4 * EACH;
+                const bool real = m < rows && n < outputs;
+                fetch(held + (turn * OWN + i) * THREADS + tid,
+                      real ? residual + int64(m) * outputs + n : residual, real);
+            }
+        }
+        end_of_fetches();
+    };
+
+    const float added = ADDS && sizeof(T) == 1 ? *share : 1.f;
+    int at = int(blockIdx.x / blocks);
+    load(at, 0);
+    for (int turn = 0; at < ends; at += apart, turn = 1 - turn) {
+        wait_for_fetches();
+        __syncthreads();  // and all have done with what the next ones will lie on
+        load(at + apart, 1 - turn);
+        typename Of<T>::Sum sums[TILES][8][4] = {};
+        #pragma unroll
+        for (int step = 0; step < 2 * PARTS; ++step) {
+            const uint4* const rows_from = images + turn * IMAGE + step / 2 * ROWS * LINES;
+            const uint4* const columns_from = weights + step / 2 * COLUMNS * LINES;
+            unsigned a[TILES][4];
+            #pragma unroll
+            for (int t = 0; t < TILES; ++t)
+                load_matrices(a[t], rows_from + place_of((warp / WIDE * TILES + t) * 16 + lane % 16,
+                                                         step % 2 * 2 + lane / 16));
+            #pragma unroll
+            for (int pair = 0; pair < 4; ++pair) {
+                unsigned b[4];
+                const int place = warp % WIDE * 64 + pair * 16 + lane / 16 * 8 + lane % 8;
+                load_matrices(b, columns_from + place_of(place, step % 2 * 2 + lane / 8 % 2));
+                #pragma unroll
+                for (int t = 0; t < TILES; ++t) {
+                    multiply(T(), sums[t][2 * pair], a[t], b[0], b[1]);
+                    multiply(T(), sums[t][2 * pair + 1], a[t], b[2], b[3]);
+                }
+            }
+        }
+        #pragma unroll
+        for (int g = 0; g < GROUPS; ++g) {
+            const int column = own_column + g * 4 * EACH;
+            Line lines[TILES * 2];
+            #pragma unroll
+            for (int i = 0; i < TILES * 2 && ADDS; ++i)
+                lines[i] = *(const Line*)(held + (turn * OWN + i * GROUPS + g) * THREADS + tid);
+            #pragma unroll
+            for (int word = 0; word < 4; ++word) {
+                const int first = column + word * N;
+                #pragma unroll
+                for (int i = 0; i < TILES * 2; ++i) {
+                    float value[N], more[N];
+                    if (ADDS) read_word(T(), lines[i].word[word], more);
+                    #pragma unroll
+                    for (int e = 0; e < N; ++e) {
+                        const int place = word * N + e;
+                        const auto sum = sums[i / 2][g * (EACH / 2) + place / 2][i % 2 * 2 + place % 2];
+                        value[e] = sizeof(T) == 1 ? fmaf(float(sum), units[first + e], shifts[first + e])
+                                                  : float(sum) + shifts[first + e];
+                        if (ADDS) value[e] = sizeof(T) == 1 ? fmaf(more[e], added, value[e])
+                                                            : more[e] + value[e];
+                        value[e] = fminf(fmaxf(value[e], low), high);
+                    }
+                    lines[i].word[word] = word_of(T(), value);
+                }
+            }
+            #pragma unroll
+            for (int i = 0; i < TILES * 2; ++i) {
+                const int m = at * ROWS + own_row + i * 8, n = first_column + column;
+                if (m < rows && n < outputs) *(Line*)(y + int64(m) * outputs + n) = lines[i];
+            }
+        }
+    }
+}
