@@ -188,7 +188,7 @@ class Executor:
         pointers["y"] = self._tensors[layer.name].data.ptr
         if step.kind == "stem":
             pointers |= {"samples": address(samples), "rows": address(self.rows[seat])}
-            self._resident.kernels.stem(step, pointers, batch)
+            self._resident.kernels(step, pointers, batch)
             return
         if isinstance(layer, Detections):
             self._detect(layer, pointers, batch, seat)
@@ -200,7 +200,7 @@ class Executor:
             plan = self._plans[layer.name, batch]
             plan.run(pointers, self._workspace.data.ptr, self._handle)
         else:
-            getattr(self._resident.kernels, step.kind)(step, pointers, batch)
+            self._resident.kernels(step, pointers, batch)
 
     def _detect(self, layer: Detections, pointers: dict[str, int], batch: int, seat: int) -> None:
         place = pointers["y"]

@@ -2,100 +2,98 @@
 // is part of weights and biases.
 constexpr float LOWEST = -3.402823466e38f;
 
-__device__ inline unsigned address(const void* shared) {
-    return unsigned(__cvta_generic_to_shared(shared));
-}
-
-__device__ inline void load_matrices(unsigned (&to)[4], unsigned from) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(from));
-}
-
-__device__ inline void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, "
-                 "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
 // A network's first convolution: stride 2, three channels, stored as four, in images that are
 // padded already. A kernel row of one pixel is STEPS * 16 halves that follow one another in
 // memory, and the next pixel's begin 16 bytes later: tensor cores read both where they lie.
-// The images are gathered on the way: image i of the batch is samples[rows[i]].
+// The images are gathered on the way: image i of the batch is samples[rows[i]]. A block makes the same
+// TALL x WIDE pixels of several images, and has the next one's on its way while it computes.
 // Filters: [OUT][KH * STEPS * 16 + 8], their order permuted (sut.cupy.weights), so that a thread
 // ends up with OUT / 4 channels in a row.
 template <typename T, int KH, int STEPS, int OUT, int TALL, int WIDE>
-__global__ void __launch_bounds__(256) stem(
-    const __half* samples, const int* rows, const __half* filters, const float* bias, T* y,
+__global__ void __launch_bounds__(256, OUT > 32 ? 2 : 3) stem(
+    const __half* samples, const int* rows, const __half* filters, const float* bias, T* y, int batch,
     int64 image_halves, int pitch, int out_height, int out_width, float low, float high)
 {
     constexpr int K = KH * STEPS * 16 + 8, TILES = TALL * WIDE / 16, PAIR = 2;
     constexpr int LINES = (TALL - 1) * 2 + KH, CHUNKS = WIDE - 1 + 2 * STEPS;
+    static_assert(TALL * WIDE % (16 * PAIR) == 0);
     extern __shared__ uint4 memory[];
-    uint4* image = memory;
-    uint4* weights = memory + LINES * CHUNKS;
-    const int left = blockIdx.x * WIDE, top = blockIdx.y * TALL;
-    const __half* source = samples + int64(rows[blockIdx.z]) * image_halves;
+    uint4* const weights = memory;
+    uint4* const images = memory + OUT * K / 8;  // two of LINES * CHUNKS
+    const int left = blockIdx.x * WIDE, top = blockIdx.y * TALL, apart = gridDim.z;
     const int lines = (out_height - 1) * 2 + KH;
-    for (int i = threadIdx.x; i < LINES * CHUNKS; i += blockDim.x) {
-        const int line = 2 * top + i / CHUNKS, chunk = left + i % CHUNKS;
-        const bool inside = line < lines && chunk * 8 < pitch;
-        image[i] = inside ? *(const uint4*)(source + int64(line) * pitch + chunk * 8) : uint4{};
-    }
+    int of = blockIdx.z, row = of < batch ? rows[of] : 0;
+    auto load = [&](int turn) {
+        const __half* source = samples + int64(row) * image_halves;
+        for (int i = threadIdx.x; i < LINES * CHUNKS && of < batch; i += blockDim.x) {
+            const int line = 2 * top + i / CHUNKS, chunk = left + i % CHUNKS;
+            const bool inside = line < lines && chunk * 8 < pitch;
+            fetch(images + turn * LINES * CHUNKS + i,
+                  inside ? source + int64(line) * pitch + chunk * 8 : samples, inside);
+        }
+        end_of_fetches();
+        of += apart;
+        row = of < batch ? rows[of] : 0;  // in the host's memory: asked for long before it is used
+    };
     for (int i = threadIdx.x; i < OUT * K / 8; i += blockDim.x)
-        weights[i] = ((const uint4*)filters)[i];
-    __syncthreads();
+        fetch(weights + i, filters + i * 8, true);
+    load(0);
 
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
-    const unsigned images = address(image) + (lane / 16) * 16;
-    const unsigned filter = address(weights)
-        + (((lane / 16) * 8 + lane % 8) * K + (lane / 8 % 2) * 8) * 2;
-    for (int first = warp * PAIR; first < TILES; first += warps * PAIR) {
-        float sums[PAIR][OUT / 8][4] = {};
-        unsigned from[PAIR];
-        for (int t = 0; t < PAIR; ++t) {
-            const int pixel = (first + t) * 16 + lane % 16;
-            from[t] = images + (pixel / WIDE * 2 * CHUNKS + pixel % WIDE) * 16;
-        }
-        for (int ky = 0; ky < KH; ++ky)
-            #pragma unroll
-            for (int step = 0; step < STEPS; ++step) {
-                unsigned a[PAIR][4];
-                for (int t = 0; t < PAIR; ++t)
-                    load_matrices(a[t], from[t] + (ky * CHUNKS + step * 2) * 16);
+    const uint4* const filter = weights + ((lane / 16) * 8 + lane % 8) * (K / 8) + lane / 8 % 2;
+    for (int image = blockIdx.z, turn = 0; image < batch; image += apart, turn = 1 - turn) {
+        wait_for_fetches();
+        __syncthreads();  // and all have done with what the next ones will lie on
+        load(1 - turn);
+        const uint4* const pixels = images + turn * LINES * CHUNKS + lane / 16;
+        for (int first = warp * PAIR; first < TILES; first += warps * PAIR) {
+            float sums[PAIR][OUT / 8][4] = {};
+            const uint4* from[PAIR];
+            for (int t = 0; t < PAIR; ++t) {
+                const int pixel = (first + t) * 16 + lane % 16;
+                from[t] = pixels + pixel / WIDE * 2 * CHUNKS + pixel % WIDE;
+            }
+            for (int ky = 0; ky < KH; ++ky)
                 #pragma unroll
-                for (int n = 0; n < OUT / 16; ++n) {
-                    unsigned b[4];
-                    load_matrices(b, filter + (n * 16 * K + (ky * STEPS + step) * 16) * 2);
+                for (int step = 0; step < STEPS; ++step) {
+                    unsigned a[PAIR][4];
+                    for (int t = 0; t < PAIR; ++t)
+                        load_matrices(a[t], from[t] + ky * CHUNKS + step * 2);
                     #pragma unroll
-                    for (int t = 0; t < PAIR; ++t) {
-                        multiply(sums[t][2 * n], a[t], b[0], b[1]);
-                        multiply(sums[t][2 * n + 1], a[t], b[2], b[3]);
+                    for (int n = 0; n < OUT / 16; ++n) {
+                        unsigned b[4];
+                        load_matrices(b, filter + n * 2 * K + (ky * STEPS + step) * 2);
+                        #pragma unroll
+                        for (int t = 0; t < PAIR; ++t) {
+                            multiply(__half(), sums[t][2 * n], a[t], b[0], b[1]);
+                            multiply(__half(), sums[t][2 * n + 1], a[t], b[2], b[3]);
+                        }
                     }
                 }
-            }
-        const int channel = lane % 4 * (OUT / 4);
-        #pragma unroll
-        for (int t = 0; t < PAIR; ++t)
+            const int channel = lane % 4 * (OUT / 4);
             #pragma unroll
-            for (int half = 0; half < 2; ++half) {
-                const int pixel = (first + t) * 16 + lane / 4 + 8 * half;
-                const int oy = top + pixel / WIDE, ox = left + pixel % WIDE;
-                if (oy >= out_height || ox >= out_width) continue;
-                float parts[2][OUT / 8];
+            for (int t = 0; t < PAIR; ++t)
                 #pragma unroll
-                for (int j = 0; j < OUT / 8; ++j)
+                for (int half = 0; half < 2; ++half) {
+                    const int pixel = (first + t) * 16 + lane / 4 + 8 * half;
+                    const int oy = top + pixel / WIDE, ox = left + pixel % WIDE;
+                    if (oy >= out_height || ox >= out_width) continue;
+                    constexpr int N = OUT % 32 ? 4 : 8;
+                    float parts[OUT / 4 / N][N];
                     #pragma unroll
-                    for (int e = 0; e < 2; ++e) {
-                        const int place = 2 * j + e;
-                        const float sum = sums[t][j][2 * half + e] + bias[channel + place];
-                        parts[place / (OUT / 8)][place % (OUT / 8)] = fminf(fmaxf(sum, low), high);
-                    }
-                using Part = Words<T, OUT / 8>;
-                T* to = y + ((int64(blockIdx.z) * out_height + oy) * out_width + ox) * OUT + channel;
-                *(Part*)to = words_of<T>(parts[0]);
-                *(Part*)(to + OUT / 8) = words_of<T>(parts[1]);
-            }
+                    for (int j = 0; j < OUT / 8; ++j)
+                        #pragma unroll
+                        for (int e = 0; e < 2; ++e) {
+                            const int place = 2 * j + e;
+                            const float sum = sums[t][j][2 * half + e] + bias[channel + place];
+                            parts[place / N][place % N] = fminf(fmaxf(sum, low), high);
+                        }
+                    T* to = y + ((int64(image) * out_height + oy) * out_width + ox) * OUT + channel;
+                    #pragma unroll
+                    for (int i = 0; i < OUT / 4 / N; ++i)
+                        *(Words<T, N>*)(to + i * N) = words_of<T>(parts[i]);
+                }
+        }
     }
 }
 
@@ -162,59 +160,78 @@ __global__ void __launch_bounds__(256, 4 - sizeof(T)) depthwise(
     }
 }
 
-// The largest value of each window; a thread has eight channels of a pixel.
-template <typename T>
+// The largest of words' numbers, each in its own place.
+template <typename T> struct Largest {
+    unsigned word;
+    __device__ Largest(unsigned first) : word(first) {}
+    __device__ void take(unsigned other) { word = largest(T(), word, other); }
+    __device__ unsigned found() const { return word; }
+};
+// Of two numbers of 16 bits the upper byte decides.
+template <> struct Largest<int8> {
+    unsigned odd, even;
+    __device__ Largest(unsigned first) : odd(first), even(first << 8) {}
+    __device__ void take(unsigned other) {
+        odd = __vmaxs2(odd, other), even = __vmaxs2(even, other << 8);
+    }
+    __device__ unsigned found() const { return __byte_perm(odd, even, 0x3715); }
+};
+
+// The largest value of each window; a thread has 16 bytes of channels.
+template <typename T, int KERNEL>
 __global__ void __launch_bounds__(256) max_pool(
     const T* x, T* y, int batch, int channels, int height, int width, int out_height,
-    int out_width, int kernel, int stride, int top, int left)
+    int out_width, int stride, int top, int left)
 {
-    using Eight = Words<T, 8>;
-    const unsigned groups = channels / 8, to = blockIdx.x * blockDim.x + threadIdx.x;
+    using Line = Words<T, 16 / sizeof(T)>;
+    const unsigned groups = channels * sizeof(T) / 16, to = blockIdx.x * blockDim.x + threadIdx.x;
     unsigned place = to;
     if (place >= batch * out_height * out_width * groups) return;
-    const int channel = int(place % groups) * 8;
+    const int group = int(place % groups);
     place /= groups;
     const int ox = int(place % out_width);
     place /= out_width;
     const int oy = int(place % out_height), image = int(place / out_height);
-    float most[8];
-    for (int j = 0; j < 8; ++j) most[j] = LOWEST;
-    for (int ky = 0; ky < kernel; ++ky) {
-        const int iy = oy * stride + ky - top;
-        if (iy < 0 || iy >= height) continue;
-        for (int kx = 0; kx < kernel; ++kx) {
-            const int ix = ox * stride + kx - left;
-            if (ix < 0 || ix >= width) continue;
-            const T* from = x + ((int64(image) * height + iy) * width + ix) * channels + channel;
-            float values[8];
-            read(*(const Eight*)from, values);
-            for (int j = 0; j < 8; ++j) most[j] = fmaxf(most[j], values[j]);
-        }
+    // Beyond an edge the pixel at the edge is read again: it is in the window, too.
+    Line lines[KERNEL * KERNEL];
+    #pragma unroll
+    for (int i = 0; i < KERNEL * KERNEL; ++i) {
+        const int iy = min(max(oy * stride - top + i / KERNEL, 0), height - 1);
+        const int ix = min(max(ox * stride - left + i % KERNEL, 0), width - 1);
+        lines[i] = ((const Line*)x)[((int64(image) * height + iy) * width + ix) * groups + group];
     }
-    ((Eight*)y)[to] = words_of<T>(most);
+    #pragma unroll
+    for (int w = 0; w < 4; ++w) {
+        Largest<T> most(lines[0].word[w]);
+        #pragma unroll
+        for (int i = 1; i < KERNEL * KERNEL; ++i) most.take(lines[i].word[w]);
+        lines[0].word[w] = most.found();
+    }
+    ((Line*)y)[to] = lines[0];
 }
 
-// Mean over all pixels, less zero, times factor; blocks of 32 x 8 threads, a column of them eight channels.
+// Mean over all pixels, less zero, times factor; a block has 32 times eight channels, in eight parts.
 template <typename T>
-__global__ void average(
+__global__ void __launch_bounds__(256) average(
     const T* x, __half* y, int channels, int pixels, float zero, float factor)
 {
     __shared__ float parts[8][32][9];
-    const int channel = (blockIdx.x * 32 + threadIdx.x) * 8, image = blockIdx.y;
+    const int column = threadIdx.x % 32, part = threadIdx.x / 32, image = blockIdx.y;
+    const int channel = (blockIdx.x * 32 + column) * 8;
     float sums[8] = {};
     if (channel < channels)
-        for (int pixel = threadIdx.y; pixel < pixels; pixel += 8) {
+        for (int pixel = part; pixel < pixels; pixel += 8) {
             const T* from = x + (int64(image) * pixels + pixel) * channels + channel;
             float values[8];
             read(*(const Words<T, 8>*)from, values);
             for (int j = 0; j < 8; ++j) sums[j] += values[j];
         }
-    for (int j = 0; j < 8; ++j) parts[threadIdx.y][threadIdx.x][j] = sums[j];
+    for (int j = 0; j < 8; ++j) parts[part][column][j] = sums[j];
     __syncthreads();
-    if (threadIdx.y || channel >= channels) return;
+    if (part || channel >= channels) return;
     for (int j = 0; j < 8; ++j) {
         float sum = 0;
-        for (int part = 0; part < 8; ++part) sum += parts[part][threadIdx.x][j];
+        for (int other = 0; other < 8; ++other) sum += parts[other][column][j];
         sums[j] = (sum / float(pixels) - zero) * factor;
     }
     *(Words<__half, 8>*)(y + int64(image) * channels + channel) = words_of<__half>(sums);

@@ -26,6 +26,14 @@ __device__ inline unsigned word_of(__nv_bfloat16, const float (&from)[2]) {
     const __nv_bfloat162 both = __floats2bfloat162_rn(from[0], from[1]);
     return *(const unsigned*)&both;
 }
+__device__ inline unsigned largest(__half, unsigned a, unsigned b) {
+    const __half2 most = __hmax2(*(const __half2*)&a, *(const __half2*)&b);
+    return *(const unsigned*)&most;
+}
+__device__ inline unsigned largest(__nv_bfloat16, unsigned a, unsigned b) {
+    const __nv_bfloat162 most = __hmax2(*(const __nv_bfloat162*)&a, *(const __nv_bfloat162*)&b);
+    return *(const unsigned*)&most;
+}
 #endif
 
 __device__ inline void read_word(int8, unsigned from, float (&to)[4]) {

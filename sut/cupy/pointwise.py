@@ -56,7 +56,7 @@ class Tile:
         return self.columns * (own + 8) + 2 * (self.rows * own + residual)
 
     def blocks(self, problem: Problem, processors: int) -> int:
-        """Blocks that so many multiprocessors run at a time, or fewer if there is less to do.
+        """No more than so many multiprocessors run at a time, and no more than there is to do for.
 
         As many for each group of columns; a multiprocessor has registers for 16 or 24 warps.
         """
@@ -65,7 +65,7 @@ class Tile:
         warps = (24 if self.tiles == 1 else 16) // (self.tall * self.wide)
         fitting = SHARED_BYTES // (self.shared_bytes(problem) + RESERVED_BYTES)
         at_once = processors * min(warps, fitting)
-        return groups * min(-(-rows // self.rows), -(-at_once // groups))
+        return groups * min(-(-rows // self.rows), max(1, at_once // groups))
 
     def kernel(self, problem: Problem) -> str:
         """The kernel's name."""
@@ -95,13 +95,18 @@ def arguments(problem: Problem, pointers: Mapping[str, Any], none: Any) -> tuple
     _, inputs, height, width = problem.image
     names = ("x", "w", "scale", "bias", "residual_scale", "residual", "y")
     shape = (_rows(problem), inputs, outputs, height, width, out_height, out_width)
-    low = -UNLIMITED if problem.low is None else problem.low
-    high = UNLIMITED if problem.high is None else problem.high
     return (
         *(pointers.get(name, none) for name in names),
         *map(np.int32, (*shape, problem.stride)),
-        np.float32(low),
-        np.float32(high),
+        *limits(problem.low, problem.high),
+    )
+
+
+def limits(low: float | None, high: float | None) -> tuple[np.float32, np.float32]:
+    """What kernels clip at, None for nothing."""
+    return (
+        np.float32(-UNLIMITED if low is None else low),
+        np.float32(UNLIMITED if high is None else high),
     )
 
 
@@ -125,7 +130,7 @@ class Pointwise:
 
     def __init__(self, cp: Any) -> None:
         self._cp = cp
-        self._source = source("numbers", "pointwise")
+        self._source = source("numbers", "tensor_cores", "pointwise")
         self.version = hashlib.sha256(self._source.encode()).hexdigest()[:8]
         self._functions: dict[str, Any] = {}
         self._processors = 0

@@ -17,9 +17,11 @@
 #define __shared__ static
 #define __expf(x) std::exp(x)  // the C library has one of that name
 
-struct Place { unsigned x, y; };
+struct Place { unsigned x, y, z; };
 struct alignas(16) float4 { float x, y, z, w; };
 static Place threadIdx, blockIdx, blockDim, gridDim;
+
+using std::max, std::min;
 
 constexpr unsigned LANES = 32, STACK = 1 << 16;
 
@@ -109,7 +111,7 @@ static void make(unsigned count) {
         own.uc_stack.ss_sp = threads[t].stack.get();
         own.uc_stack.ss_size = STACK;
         makecontext(&own, live, 0);
-        threadIdx = {t, 0};
+        threadIdx = {t, 0, 0};
         if (!_setjmp(scheduler)) setcontext(&own);
     }
 }
@@ -134,7 +136,7 @@ static void run_block() {
         for (unsigned i = 0; i < count; ++i) {
             const unsigned t = falling ? count - 1 - i : i;
             if (threads[t].waits) continue;
-            threadIdx = {t, 0};
+            threadIdx = {t, 0, 0};
             if (!_setjmp(scheduler)) _longjmp(threads[t].state, 1);
             ran = true;
         }
@@ -153,15 +155,16 @@ static void run_block() {
 
 template <typename Kernel> void launch(Place grid, unsigned count, Kernel kernel) {
     make(count);
-    blockDim = {count, 1};
+    blockDim = {count, 1, 1};
     gridDim = grid;
     body = [](const void* what) { (*static_cast<const Kernel*>(what))(); };
     given = &kernel;
-    for (unsigned y = 0; y < grid.y; ++y)
-        for (unsigned x = 0; x < grid.x; ++x) {
-            blockIdx = {x, y};
-            run_block();
-        }
+    for (unsigned z = 0; z < grid.z; ++z)
+        for (unsigned y = 0; y < grid.y; ++y)
+            for (unsigned x = 0; x < grid.x; ++x) {
+                blockIdx = {x, y, z};
+                run_block();
+            }
 }
 
 // Calls `kernel` with what `arguments` point to, as the driver does.
@@ -176,8 +179,11 @@ template <typename... Types> auto bound(void (*kernel)(Types...), void** argumen
 }
 
 #define KERNEL(name)                                                                    \
-    extern "C" void run_##name(unsigned x, unsigned y, unsigned count, void** arguments) { \
-        launch({x, y}, count, bound(name, arguments));                                  \
+    extern "C" void run_##name(const unsigned* grid, unsigned count, void** arguments) { \
+        launch({grid[0], grid[1], grid[2]}, count, bound(name, arguments));             \
     }
+#define INSTANCE(name, ...)                   \
+    static constexpr auto name = __VA_ARGS__; \
+    KERNEL(name)
 
 extern "C" void take_turns(int from_last) { falling = from_last; }

@@ -30,8 +30,10 @@ def compiled(name, factory, *flags, change=lambda text: text, beside=()):
     base = factory.getbasetemp()
     folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     here = Path(__file__).parent
-    texts = {other: source(other) for other in beside} | {name: change(source(name))}
-    ours = ((here / own).read_text() for own in ("cuda_on_cpu.h", f"{name}.cpp"))
+    texts = {other: source(other) for other in beside}
+    texts[name] = change(source(name)).replace("extern __shared__", "extern")
+    headers = ("cuda_on_cpu.h", "tensor_cores_on_cpu.h", f"{name}.cpp")
+    ours = ((here / own).read_text() for own in headers)
     whole = "\n".join([*FLAGS, *flags, *texts.values(), *ours])
     folder = folder / f"{name}-{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
     folder.mkdir(exist_ok=True)
@@ -54,11 +56,11 @@ def launch(library, name, grid, threads, arguments):
         if isinstance(x, np.ndarray) or x is None:
             held.append(ctypes.c_void_p(None if x is None else x.ctypes.data))
         else:
-            held.append(
-                ctypes.c_float(x) if isinstance(x, float | np.floating) else ctypes.c_int(x)
-            )
+            kind = ctypes.c_float if isinstance(x, float | np.floating) else ctypes.c_int
+            held.append(ctypes.c_int64(x) if isinstance(x, np.int64) else kind(x))
     pointers = (ctypes.c_void_p * len(held))(*map(ctypes.addressof, held))
-    getattr(library, f"run_{name}")(*(*grid, 1)[:2], threads, pointers)
+    blocks = (ctypes.c_uint * 3)(*(*grid, 1, 1)[:3])
+    getattr(library, f"run_{name}")(blocks, threads, pointers)
 
 
 class Host:

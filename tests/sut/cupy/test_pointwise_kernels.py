@@ -101,6 +101,13 @@ def test_blocks_share_the_rows_however_many_there_are(kernels):
     assert [tile.blocks(problem, count) for count in (1, 2, 30)] == [6, 12, 33]
 
 
+def test_no_more_blocks_than_run_at_a_time():
+    """A few more would wait for all the others, and the whole take twice as long."""
+    deep = _problem("int8", (256, 256, 14, 14), 1024, residual=True)
+    assert TILES[0].shared_bytes(deep) == 98_816  # two blocks on each of 132: 264
+    assert TILES[0].blocks(deep, 132) == 256  # 16 for each of 16 groups of columns
+
+
 def test_a_block_fits_a_multiprocessor():
     for dtype in ("int8", "fp16"):
         inputs = 256 // (1 if dtype == "int8" else 2)

@@ -43,24 +43,6 @@ def test_a_stored_image_times_the_stems_filters_is_the_first_convolution(name, n
         assert np.allclose(made, expected[:, y, x], atol=2e-2)
 
 
-@pytest.fixture
-def quantised(networks, images):
-    """By name: the network with the ranges of its values for ``images``, and these values."""
-
-    def made(name):
-        whole = read(networks[name], "classes")
-        values = plain.outputs(whole, images)
-        ranges = {
-            x.name: (min(0.0, float(values[x.name].min())), float(values[x.name].max()))
-            for x in whole.layers[:-2]
-        }
-        if name == "resnet":
-            ranges["maxpool"] = ranges["bn1.relu"]
-        return replace(whole, ranges=ranges), values
-
-    return made
-
-
 @pytest.mark.parametrize(
     ("name", "layer", "error"),
     [

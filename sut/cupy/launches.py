@@ -1,0 +1,132 @@
+"""The launches of the kernels in ``kernels.cu``: names, blocks and arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sut.cupy.graph import Convolution, MaxPool, Network
+from sut.cupy.numbers import DTYPES
+from sut.cupy.pointwise import LINE, RESERVED_BYTES, SHARED_BYTES, limits
+from sut.cupy.sources import TYPES
+from sut.cupy.steps import CHANNELS, Step, number_of, stem_steps, stored_image
+
+THREADS = 256
+"""Of every block."""
+TALL, WIDEST = 8, 112
+"""Lines, and the most pixels of one, that a block of the first convolution makes of an image."""
+NEIGHBOURS = 4
+"""Pixels that a thread of a depthwise convolution makes."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """``arguments``: NumPy numbers, and arrays by their names."""
+
+    kernel: str
+    grid: tuple[int, int, int]
+    arguments: tuple[str | np.generic, ...]
+    shared_bytes: int = 0
+
+
+def launch_of(network: Network, step: Step, batch: int, processors: int) -> Launch | None:
+    """What makes a step of a batch on so many multiprocessors; None for one that cuDNN runs."""
+    match step.kind, step.layer:
+        case "stem", Convolution() as layer:
+            return _stem(network, step, layer, batch, processors)
+        case "depthwise", Convolution() as layer:
+            return _depthwise(network, step, layer, batch)
+        case "max_pool", MaxPool() as layer:
+            return _max_pool(network, layer, batch)
+        case "average", _:
+            return _average(network, step, batch)
+    return None
+
+
+def arg_max(batch: int, count: int, pitch: int) -> Launch:
+    """The place of the largest of each row's first ``count`` values."""
+    return Launch("arg_max", _of(batch * 32), ("x", "y", *_whole(batch, count, pitch)))
+
+
+def _stem(network: Network, step: Step, layer: Convolution, batch: int, processors: int) -> Launch:
+    """The first convolution, of the images ``samples[rows]``.
+
+    No more blocks than run at a time, if there are images enough for them to go on to.
+    """
+    lines, columns = stored_image(network)
+    outputs, height, width = network.shapes[layer.name]
+    kernel = layer.weights.shape[2]
+    wide = stem_wide(width)
+    shapes = (kernel, stem_steps(kernel), outputs, TALL, wide)
+    chunks = ((TALL - 1) * 2 + kernel) * (wide - 1 + 2 * stem_steps(kernel))
+    shared = step.arrays["filters"].nbytes + 2 * chunks * LINE
+    across, down = -(-width // wide), -(-height // TALL)
+    at_once = processors * min(SHARED_BYTES // (shared + RESERVED_BYTES), 2 if outputs > 32 else 3)
+    return Launch(
+        f"stem<{TYPES[number_of(network, layer.name)]}, {', '.join(map(str, shapes))}>",
+        (across, down, min(batch, max(1, at_once // (across * down)))),
+        (
+            *("samples", "rows", "filters", "bias", "y"),
+            *_whole(batch),
+            np.int64(lines * columns * CHANNELS),
+            *_whole(columns * CHANNELS, height, width),
+            *limits(step.low, step.high),
+        ),
+        shared,
+    )
+
+
+def stem_wide(width: int) -> int:
+    """Pixels of a line that a block makes: a line's share, so that few are made in vain."""
+    shares = -(-width // WIDEST)
+    return -(-width // (4 * shares)) * 4
+
+
+def _depthwise(network: Network, step: Step, layer: Convolution, batch: int) -> Launch:
+    """A 3x3 convolution of each channel."""
+    channels, height, width = network.shapes[layer.source]
+    _, out_height, out_width = network.shapes[layer.name]
+    sizes = (batch, channels, height, width, out_height, out_width, *layer.pads[:2])
+    return Launch(
+        f"depthwise<{TYPES[number_of(network, layer.name)]}, {layer.stride}, {NEIGHBOURS}>",
+        _of(batch * out_height * -(-out_width // NEIGHBOURS) * (channels // 8)),
+        (
+            *("x", "filters", "bias", "y"),
+            *_whole(*sizes),
+            np.float32(step.source.zero),
+            *limits(step.low, step.high),
+        ),
+    )
+
+
+def _max_pool(network: Network, layer: MaxPool, batch: int) -> Launch:
+    """The largest value of each window."""
+    channels, *sides = network.shapes[layer.source]
+    _, *results = network.shapes[layer.name]
+    number = number_of(network, layer.name)
+    sizes = (batch, channels, *sides, *results, layer.stride, *layer.pads[:2])
+    return Launch(
+        f"max_pool<{TYPES[number]}, {layer.kernel}>",
+        _of(batch * results[0] * results[1] * (channels * DTYPES[number].itemsize // LINE)),
+        ("x", "y", *_whole(*sizes)),
+    )
+
+
+def _average(network: Network, step: Step, batch: int) -> Launch:
+    """The mean over all pixels."""
+    channels, height, width = network.shapes[step.layer.source]
+    scale = np.float32(step.source.zero), np.float32(1 / step.source.factor)
+    return Launch(
+        f"average<{TYPES[number_of(network, step.layer.source)]}>",
+        (-(-channels // 256), batch, 1),
+        ("x", "y", *_whole(channels, height * width), *scale),
+    )
+
+
+def _of(threads: int) -> tuple[int, int, int]:
+    return (-(-threads // THREADS), 1, 1)
+
+
+def _whole(*numbers: int) -> tuple[np.int32, ...]:
+    return tuple(map(np.int32, numbers))
