@@ -17,7 +17,7 @@ from sut.cupy.graph import Convolution, Network
 from sut.cupy.kernels import Kernels
 from sut.cupy.numbers import DTYPES
 from sut.cupy.plans import PlanBook, Tuner
-from sut.cupy.pointwise import Pointwise
+from sut.cupy.rivals import Rivals
 from sut.cupy.steps import Step, number_of, problem_of, steps_of, stored_channels
 from sut.device import address, pinned
 
@@ -32,7 +32,7 @@ class Resident:
         self.cp, self.cudnn, self.network, self.book = cp, cudnn, network, book
         self.steps = steps_of(network)
         self.kernels = Kernels(cp, network, self.steps)
-        self._pointwise = Pointwise(cp)
+        self._rivals = Rivals(cp)
         last = network.detections
         self.detect = None if last is None else DetectionKernels(cp, network, last)
         self.arrays = [
@@ -43,7 +43,7 @@ class Resident:
 
     def plans(self, sizes: Sequence[int], handle: Any, stream: Any) -> dict[tuple[str, int], Plan]:
         """A plan for each convolution's name and each batch size; tuned where there is none yet."""
-        tuner = Tuner(self.cp, self.cudnn, handle, stream, self.book, self._pointwise)
+        tuner = Tuner(self.cp, self.cudnn, handle, stream, self.book, self._rivals)
         between = sorted(set(sizes) - set(tuned := tuned_sizes(sizes)))
         for batch in (*tuned, *between):
             near = next(size for size in tuned if size >= batch)

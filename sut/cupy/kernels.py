@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from sut.cupy.graph import Network
-from sut.cupy.launches import THREADS, Launch, arg_max, launch_of
+from sut.cupy.launch import Launch
+from sut.cupy.launches import arg_max, launch_of
 from sut.cupy.sources import source
 from sut.cupy.steps import Step
 
@@ -45,4 +46,4 @@ class Kernels:
     def _enqueue(self, launch: Launch, pointers: Mapping[str, int]) -> None:
         passed = [np.uint64(pointers[x]) if isinstance(x, str) else x for x in launch.arguments]
         function = self._functions[launch.kernel]
-        function(launch.grid, (THREADS,), tuple(passed), shared_mem=launch.shared_bytes)
+        function(launch.grid, (launch.threads,), tuple(passed), shared_mem=launch.shared_bytes)

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from sut.cupy.graph import Convolution, MaxPool, Network
+from sut.cupy.launch import LINE, RESERVED_BYTES, SHARED_BYTES, Launch, limits, whole
 from sut.cupy.numbers import DTYPES
-from sut.cupy.pointwise import LINE, RESERVED_BYTES, SHARED_BYTES, limits
 from sut.cupy.sources import TYPES
 from sut.cupy.steps import CHANNELS, Step, number_of, stem_steps, stored_image
 
-THREADS = 256
-"""Of every block."""
 TALL, WIDEST = 8, 112
 """Lines, and the most pixels of one, that a block of the first convolution makes of an image."""
 NEIGHBOURS = 4
 """Pixels that a thread of a depthwise convolution makes."""
-
-
-@dataclass(frozen=True)
-class Launch:
-    """``arguments``: NumPy numbers, and arrays by their names."""
-
-    kernel: str
-    grid: tuple[int, int, int]
-    arguments: tuple[str | np.generic, ...]
-    shared_bytes: int = 0
 
 
 def launch_of(network: Network, step: Step, batch: int, processors: int) -> Launch | None:
@@ -46,7 +32,7 @@ def launch_of(network: Network, step: Step, batch: int, processors: int) -> Laun
 
 def arg_max(batch: int, count: int, pitch: int) -> Launch:
     """The place of the largest of each row's first ``count`` values."""
-    return Launch("arg_max", _of(batch * 32), ("x", "y", *_whole(batch, count, pitch)))
+    return Launch("arg_max", _of(batch * 32), ("x", "y", *whole(batch, count, pitch)))
 
 
 def _stem(network: Network, step: Step, layer: Convolution, batch: int, processors: int) -> Launch:
@@ -68,12 +54,12 @@ def _stem(network: Network, step: Step, layer: Convolution, batch: int, processo
         (across, down, min(batch, max(1, at_once // (across * down)))),
         (
             *("samples", "rows", "filters", "bias", "y"),
-            *_whole(batch),
+            *whole(batch),
             np.int64(lines * columns * CHANNELS),
-            *_whole(columns * CHANNELS, height, width),
+            *whole(columns * CHANNELS, height, width),
             *limits(step.low, step.high),
         ),
-        shared,
+        shared_bytes=shared,
     )
 
 
@@ -93,7 +79,7 @@ def _depthwise(network: Network, step: Step, layer: Convolution, batch: int) -> 
         _of(batch * out_height * -(-out_width // NEIGHBOURS) * (channels // 8)),
         (
             *("x", "filters", "bias", "y"),
-            *_whole(*sizes),
+            *whole(*sizes),
             np.float32(step.source.zero),
             *limits(step.low, step.high),
         ),
@@ -109,7 +95,7 @@ def _max_pool(network: Network, layer: MaxPool, batch: int) -> Launch:
     return Launch(
         f"max_pool<{TYPES[number]}, {layer.kernel}>",
         _of(batch * results[0] * results[1] * (channels * DTYPES[number].itemsize // LINE)),
-        ("x", "y", *_whole(*sizes)),
+        ("x", "y", *whole(*sizes)),
     )
 
 
@@ -120,13 +106,9 @@ def _average(network: Network, step: Step, batch: int) -> Launch:
     return Launch(
         f"average<{TYPES[number_of(network, step.layer.source)]}>",
         (-(-channels // 256), batch, 1),
-        ("x", "y", *_whole(channels, height * width), *scale),
+        ("x", "y", *whole(channels, height * width), *scale),
     )
 
 
 def _of(threads: int) -> tuple[int, int, int]:
-    return (-(-threads // THREADS), 1, 1)
-
-
-def _whole(*numbers: int) -> tuple[np.int32, ...]:
-    return tuple(map(np.int32, numbers))
+    return (-(-threads // Launch.threads), 1, 1)

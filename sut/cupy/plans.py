@@ -14,7 +14,7 @@ import numpy as np
 
 from loadgen.files import atomically
 from sut.cupy.convolution import Graph, Plan, Problem
-from sut.cupy.pointwise import Pointwise, fits
+from sut.cupy.rivals import Rivals
 
 CANDIDATES = 6
 """Plans of cuDNN's that are timed, the likeliest first."""
@@ -55,10 +55,10 @@ class Tuner:
     """Chooses plans on one stream of the device in use; ``handle``: cuDNN's for that stream."""
 
     def __init__(
-        self, cp: Any, cudnn: Any, handle: Any, stream: Any, book: PlanBook, pointwise: Pointwise
+        self, cp: Any, cudnn: Any, handle: Any, stream: Any, book: PlanBook, rivals: Rivals
     ) -> None:
         self._cp, self._cudnn, self._handle, self._stream = cp, cudnn, handle, stream
-        self._book, self._pointwise = book, pointwise
+        self._book, self._rivals = book, rivals
 
     def choose(self, problem: Problem, like: Problem | None = None) -> Plan:
         """The plan in the book, built, or else the fastest of our own kernels and of those that
@@ -67,7 +67,7 @@ class Tuner:
         ``like``: a problem that was tuned before, whose plan is as good where it works here.
         Raises RuntimeError if no plan works for the problem.
         """
-        own: Sequence[Plan] = self._pointwise.plans(problem)
+        own: Sequence[Plan] = self._rivals.plans(problem)
         theirs = cache(lambda: self._graph_plans(problem, bool(own)))
         for known in (problem, like):
             name = self._book.get(self._key(known)) if known else None
@@ -85,7 +85,7 @@ class Tuner:
         """The problem on this device with these rivals."""
         device = self._cp.cuda.Device().id
         name = self._cp.cuda.runtime.getDeviceProperties(device)["name"].decode()
-        own = f", kernels {self._pointwise.version}" if fits(problem) else ""
+        own = f", kernels {self._rivals.version}" if self._rivals.plans(problem) else ""
         return f"{name}, cuDNN {self._cudnn.backend_version()}{own}: {problem.key}"
 
     def _graph_plans(self, problem: Problem, optional: bool) -> Sequence[Plan]:

@@ -5,14 +5,6 @@
 // will need next is on its way; and a thread ends up with 16 bytes of neighbouring channels, since the
 // weights' rows are dealt out in that order.
 
-template <typename T> struct Of { using Sum = float; };
-template <> struct Of<int8> { using Sum = int; };
-
-constexpr int LINES = 4;  // of 16 bytes, in a part of a row or a column
-
-// Rows of a part whose lines are exchanged so that those of eight rows lie in different banks.
-__device__ inline int place_of(int row, int line) { return row * LINES + (line ^ (row / 2 % LINES)); }
-
 // A block of TALL * WIDE warps has TALL * TILES * 16 rows (pixels) at a time and WIDE * 64 columns
 // (channels); the inputs are up to PARTS * 64 bytes.
 template <typename T, int TILES, int TALL, int WIDE, int PARTS, bool ADDS>
@@ -22,7 +14,7 @@ __global__ void __launch_bounds__(TALL * WIDE * 32, (TILES == 1 ? 24 : 16) / (TA
     int out_height, int out_width, int stride, float low, float high)
 {
     constexpr int THREADS = TALL * WIDE * 32, ROWS = TALL * TILES * 16, COLUMNS = WIDE * 64;
-    constexpr int EACH = 16 / sizeof(T), GROUPS = 16 / EACH, N = HELD<T>, DEALT = THREADS / LINES;
+    constexpr int EACH = 16 / sizeof(T), GROUPS = 16 / EACH, DEALT = THREADS / LINES;
     constexpr int OWN = ADDS ? TILES * 2 * GROUPS : 0, IMAGE = PARTS * ROWS * LINES;
     static_assert(ROWS % DEALT == 0 && COLUMNS % DEALT == 0);
     using Line = Words<T, EACH>;
@@ -35,19 +27,17 @@ __global__ void __launch_bounds__(TALL * WIDE * 32, (TILES == 1 ? 24 : 16) / (TA
 
     const int tid = threadIdx.x, lane = tid % 32, warp = tid / 32, line = tid % LINES;
     const int blocks = (outputs + COLUMNS - 1) / COLUMNS, ends = (rows + ROWS - 1) / ROWS;
-    const int first_column = int(blockIdx.x % blocks) * COLUMNS, apart = int(gridDim.x / blocks);
+    const int left = int(blockIdx.x % blocks) * COLUMNS, apart = int(gridDim.x / blocks);
     const int own_row = warp / WIDE * TILES * 16 + lane / 4;
-    const int own_column = warp % WIDE * 64 + lane % 4 * EACH;
+    const int own_column = warp % WIDE * 64 + first_column<T>();
 
     for (int i = tid; i < COLUMNS; i += THREADS) {
-        const bool real = first_column + i < outputs;
-        units[i] = real && sizeof(T) == 1 ? scale[first_column + i] : 1.f;
-        shifts[i] = real ? bias[first_column + i] : 0.f;
+        const bool real = left + i < outputs;
+        units[i] = real && sizeof(T) == 1 ? scale[left + i] : 1.f;
+        shifts[i] = real ? bias[left + i] : 0.f;
     }
     for (int place = tid / LINES; place < COLUMNS; place += DEALT) {
-        const int group = place % 64 / (4 * EACH), inside = place % (4 * EACH);
-        const int n = first_column + place / 64 * 64 + group * 4 * EACH  // see `own_column`
-            + inside % 8 / 2 * EACH + inside / 8 * 2 + inside % 2;
+        const int n = left + column_in<T>(place);
         #pragma unroll
         for (int part = 0; part < PARTS; ++part) {
             const int k = (part * LINES + line) * EACH;
@@ -79,7 +69,7 @@ __global__ void __launch_bounds__(TALL * WIDE * 32, (TILES == 1 ? 24 : 16) / (TA
             #pragma unroll
             for (int i = 0; i < OWN; ++i) {
                 const int m = at * ROWS + own_row + i / GROUPS * 8;
-                const int n = first_column + own_column + i % GROUPS * 4 * EACH;
+                const int n = left + own_column + i % GROUPS * 4 * EACH;
                 const bool real = m < rows && n < outputs;
                 fetch(held + (turn * OWN + i) * THREADS + tid,
                       real ? residual + int64(m) * outputs + n : residual, real);
@@ -99,23 +89,13 @@ __global__ void __launch_bounds__(TALL * WIDE * 32, (TILES == 1 ? 24 : 16) / (TA
         #pragma unroll
         for (int step = 0; step < 2 * PARTS; ++step) {
             const uint4* const rows_from = images + turn * IMAGE + step / 2 * ROWS * LINES;
-            const uint4* const columns_from = weights + step / 2 * COLUMNS * LINES;
             unsigned a[TILES][4];
             #pragma unroll
             for (int t = 0; t < TILES; ++t)
                 load_matrices(a[t], rows_from + place_of((warp / WIDE * TILES + t) * 16 + lane % 16,
                                                          step % 2 * 2 + lane / 16));
-            #pragma unroll
-            for (int pair = 0; pair < 4; ++pair) {
-                unsigned b[4];
-                const int place = warp % WIDE * 64 + pair * 16 + lane / 16 * 8 + lane % 8;
-                load_matrices(b, columns_from + place_of(place, step % 2 * 2 + lane / 8 % 2));
-                #pragma unroll
-                for (int t = 0; t < TILES; ++t) {
-                    multiply(T(), sums[t][2 * pair], a[t], b[0], b[1]);
-                    multiply(T(), sums[t][2 * pair + 1], a[t], b[2], b[3]);
-                }
-            }
+            multiply_columns(T(), sums, a, weights + (step / 2 * COLUMNS + warp % WIDE * 64) * LINES,
+                             step % 2);
         }
         #pragma unroll
         for (int g = 0; g < GROUPS; ++g) {
@@ -124,29 +104,10 @@ __global__ void __launch_bounds__(TALL * WIDE * 32, (TILES == 1 ? 24 : 16) / (TA
             #pragma unroll
             for (int i = 0; i < TILES * 2 && ADDS; ++i)
                 lines[i] = *(const Line*)(held + (turn * OWN + i * GROUPS + g) * THREADS + tid);
-            #pragma unroll
-            for (int word = 0; word < 4; ++word) {
-                const int first = column + word * N;
-                #pragma unroll
-                for (int i = 0; i < TILES * 2; ++i) {
-                    float value[N], more[N];
-                    if (ADDS) read_word(T(), lines[i].word[word], more);
-                    #pragma unroll
-                    for (int e = 0; e < N; ++e) {
-                        const int place = word * N + e;
-                        const auto sum = sums[i / 2][g * (EACH / 2) + place / 2][i % 2 * 2 + place % 2];
-                        value[e] = sizeof(T) == 1 ? fmaf(float(sum), units[first + e], shifts[first + e])
-                                                  : float(sum) + shifts[first + e];
-                        if (ADDS) value[e] = sizeof(T) == 1 ? fmaf(more[e], added, value[e])
-                                                            : more[e] + value[e];
-                        value[e] = fminf(fmaxf(value[e], low), high);
-                    }
-                    lines[i].word[word] = word_of(T(), value);
-                }
-            }
+            finish<T, ADDS>(sums, g, units + column, shifts + column, added, low, high, lines);
             #pragma unroll
             for (int i = 0; i < TILES * 2; ++i) {
-                const int m = at * ROWS + own_row + i * 8, n = first_column + column;
+                const int m = at * ROWS + own_row + i * 8, n = left + column;
                 if (m < rows && n < outputs) *(Line*)(y + int64(m) * outputs + n) = lines[i];
             }
         }

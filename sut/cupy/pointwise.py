@@ -4,24 +4,17 @@ are few.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from sut.cupy.convolution import Problem
+from sut.cupy.launch import LINE, RESERVED_BYTES, SHARED_BYTES, Launch, limits, whole
 from sut.cupy.numbers import DTYPES
-from sut.cupy.sources import TYPES, source
+from sut.cupy.sources import TYPES
 
-LINE, PART = 16, 64
-"""Bytes that a thread reads and writes at once, and those of a part of a pixel's inputs."""
+PART = 64
+"""Bytes of a part of a pixel's inputs."""
 MOST_PARTS = 4
 """Parts up to which a block keeps its weights; cuDNN is faster where there are more inputs."""
-SHARED_BYTES, RESERVED_BYTES = 227 * 1024, 1024
-"""Shared memory of a multiprocessor (compute capability 9.0), and what each block takes of it."""
-UNLIMITED = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -89,24 +82,25 @@ def fits(problem: Problem) -> bool:
     return aligned and one and _parts(problem) <= MOST_PARTS
 
 
-def arguments(problem: Problem, pointers: Mapping[str, Any], none: Any) -> tuple[Any, ...]:
-    """Of a launch; ``none``: what stands for an array that there is not."""
+def launches(problem: Problem, processors: int) -> list[Launch]:
+    """One for each way to share the work out; none if the kernels do not solve the problem."""
+    return [_launch(tile, problem, processors) for tile in TILES] if fits(problem) else []
+
+
+def _launch(tile: Tile, problem: Problem, processors: int) -> Launch:
     _, outputs, out_height, out_width = problem.result
     _, inputs, height, width = problem.image
-    names = ("x", "w", "scale", "bias", "residual_scale", "residual", "y")
     shape = (_rows(problem), inputs, outputs, height, width, out_height, out_width)
-    return (
-        *(pointers.get(name, none) for name in names),
-        *map(np.int32, (*shape, problem.stride)),
-        *limits(problem.low, problem.high),
-    )
-
-
-def limits(low: float | None, high: float | None) -> tuple[np.float32, np.float32]:
-    """What kernels clip at, None for nothing."""
-    return (
-        np.float32(-UNLIMITED if low is None else low),
-        np.float32(UNLIMITED if high is None else high),
+    return Launch(
+        tile.kernel(problem),
+        (tile.blocks(problem, processors), 1, 1),
+        (
+            *("x", "w", "scale", "bias", "residual_scale", "residual", "y"),
+            *whole(*shape, problem.stride),
+            *limits(problem.low, problem.high),
+        ),
+        tile.threads,
+        tile.shared_bytes(problem),
     )
 
 
@@ -123,63 +117,3 @@ def _parts(problem: Problem) -> int:
 def _rows(problem: Problem) -> int:
     batch, _, height, width = problem.result
     return batch * height * width
-
-
-class Pointwise:
-    """The kernels, compiled for the device in use when a kind of problem first needs them."""
-
-    def __init__(self, cp: Any) -> None:
-        self._cp = cp
-        self._source = source("numbers", "tensor_cores", "pointwise")
-        self.version = hashlib.sha256(self._source.encode()).hexdigest()[:8]
-        self._functions: dict[str, Any] = {}
-        self._processors = 0
-
-    def plans(self, problem: Problem) -> list[PointwisePlan]:
-        """One for each way to share the work out; none if the kernels do not solve the problem."""
-        if not fits(problem):
-            return []
-        return [PointwisePlan(self, tile, problem) for tile in TILES]
-
-    def launch(self, tile: Tile, problem: Problem, pointers: Mapping[str, int]) -> None:
-        """Enqueue a kernel on the stream in use."""
-        addresses = {name: np.uint64(pointer) for name, pointer in pointers.items()}
-        self.function(tile, problem)(
-            (tile.blocks(problem, self._processors),),
-            (tile.threads,),
-            arguments(problem, addresses, np.uint64(0)),
-            shared_mem=tile.shared_bytes(problem),
-        )
-
-    def function(self, tile: Tile, problem: Problem) -> Any:
-        """The compiled kernel."""
-        if (name := tile.kernel(problem)) not in self._functions:
-            self._compile(problem)
-        return self._functions[name]
-
-    def _compile(self, problem: Problem) -> None:
-        names = [tile.kernel(problem) for tile in TILES]
-        module = self._cp.RawModule(
-            code=self._source, options=("--std=c++17",), name_expressions=names
-        )
-        for tile, name in zip(TILES, names, strict=True):
-            function = self._functions[name] = module.get_function(name)
-            function.max_dynamic_shared_size_bytes = tile.shared_bytes(problem)
-        self._processors = self._cp.cuda.Device().attributes["MultiProcessorCount"]
-
-
-class PointwisePlan:
-    """One way to share the work of a problem out."""
-
-    def __init__(self, kernels: Pointwise, tile: Tile, problem: Problem) -> None:
-        self._kernels, self._tile, self._problem = kernels, tile, problem
-        self.name = tile.kernel(problem)
-        self.workspace = 0
-
-    def build(self) -> None:
-        """Compile the kernels, if this has not been done."""
-        self._kernels.function(self._tile, self._problem)
-
-    def run(self, pointers: Mapping[str, int], workspace: int, handle: Any) -> None:
-        """Enqueue it on the stream in use."""
-        self._kernels.launch(self._tile, self._problem, pointers)

@@ -5,6 +5,7 @@ import ctypes
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from contextlib import nullcontext
@@ -61,6 +62,13 @@ def launch(library, name, grid, threads, arguments):
     pointers = (ctypes.c_void_p * len(held))(*map(ctypes.addressof, held))
     blocks = (ctypes.c_uint * 3)(*(*grid, 1, 1)[:3])
     getattr(library, f"run_{name}")(blocks, threads, pointers)
+
+
+def run(library, launch_, arrays):
+    """One of our ``Launch``es, of an instance that the library has."""
+    given = [arrays.get(x) if isinstance(x, str) else x for x in launch_.arguments]
+    name = re.sub(r"\W+", "_", launch_.kernel).strip("_")
+    launch(library, name, launch_.grid, launch_.threads, given)
 
 
 class Host:

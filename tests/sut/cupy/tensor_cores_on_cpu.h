@@ -80,3 +80,4 @@ static void end_of_fetches() {}
 static void wait_for_fetches() {}
 
 #include "numbers.cu"
+#include "tensor_cores.cu"

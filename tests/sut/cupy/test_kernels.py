@@ -1,14 +1,12 @@
 """The kernels of kernels.cu, compiled for the processor, against the layers in NumPy."""
 
-import re
-
 import numpy as np
 import pytest
 
 from sut.cupy.files import read
 from sut.cupy.graph import Average
 from sut.cupy.images import stored
-from sut.cupy.launches import THREADS, arg_max, launch_of, stem_wide
+from sut.cupy.launches import arg_max, launch_of, stem_wide
 from sut.cupy.numbers import DTYPES
 from sut.cupy.steps import number_of, steps_of, stored_as
 
@@ -22,7 +20,7 @@ LAYERS = {"resnet": ("stem", "max_pool", "average"), "mobilenet": ("stem", "dept
 @pytest.fixture(scope="session")
 def kernels(tmp_path_factory):
     """The library, whose functions take arrays and numbers."""
-    return host.compiled("kernels", tmp_path_factory, beside=("numbers",))
+    return host.compiled("kernels", tmp_path_factory, beside=("numbers", "tensor_cores"))
 
 
 class Values:
@@ -48,12 +46,6 @@ class Values:
         return found if whole else (found - own.zero) / own.factor
 
 
-def _run(kernels, launch, arrays):
-    given = [arrays[x] if isinstance(x, str) else x for x in launch.arguments]
-    name = re.sub(r"\W+", "_", launch.kernel).strip("_")
-    host.launch(kernels, name, launch.grid, THREADS, given)
-
-
 def _made(kernels, tensors, step, images, rows, processors=1):
     """What the kernel for ``step`` makes of the stored numbers of the layer before it."""
     network, layer = tensors.network, step.layer
@@ -65,7 +57,7 @@ def _made(kernels, tensors, step, images, rows, processors=1):
         arrays |= {"samples": stored(np, network, images), "rows": rows.astype(np.int32)}
     else:
         arrays["x"] = tensors.stored(layer.source)[rows]
-    _run(kernels, launch_of(network, step, len(rows), processors), arrays)
+    host.run(kernels, launch_of(network, step, len(rows), processors), arrays)
     return y
 
 
@@ -136,7 +128,7 @@ def test_the_first_of_the_largest_is_the_answer(kernels):
     logits = np.random.default_rng(0).integers(0, 30, (9, 104)).astype(np.float32)
     logits[:, 100:] = 1e9  # beyond the classes
     found = np.full(9, -1, np.int64)
-    _run(kernels, arg_max(9, 100, 104), {"x": logits, "y": found})
+    host.run(kernels, arg_max(9, 100, 104), {"x": logits, "y": found})
     assert np.array_equal(found, logits[:, :100].argmax(1))
 
 

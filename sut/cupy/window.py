@@ -1,0 +1,51 @@
+"""3x3 convolutions of few channels by ``window.cu``: rivals of cuDNN's plans for them."""
+
+from __future__ import annotations
+
+from sut.cupy.convolution import Problem
+from sut.cupy.launch import LINE, RESERVED_BYTES, SHARED_BYTES, Launch, limits, whole
+from sut.cupy.numbers import DTYPES
+from sut.cupy.sources import TYPES
+
+INPUT_BYTES, OUTPUTS = 64, 64
+"""Bytes of a pixel's inputs, and channels of the result, that the kernel has room for."""
+WARPS, BLOCKS = 7, 2
+"""Warps of a block, and blocks that a multiprocessor has registers for."""
+TILES = ((8, 56), (16, 28))
+"""Lines and columns that a block makes at a time."""
+
+
+def fits(problem: Problem) -> bool:
+    """Whether the kernel solves it."""
+    if problem.dtype not in TYPES or problem.out != problem.dtype or problem.residual:
+        return False
+    outputs, *kernel = problem.filters
+    size = DTYPES[problem.dtype].itemsize
+    small = problem.image[1] * size <= INPUT_BYTES and outputs <= OUTPUTS
+    aligned = problem.image[1] * size % LINE == 0 and outputs * size % LINE == 0
+    same = kernel == [3, 3] and problem.stride == 1 and problem.pads == (1, 1, 1, 1)
+    return small and aligned and same
+
+
+def launches(problem: Problem, processors: int) -> list[Launch]:
+    """One for each tile; none if the kernel does not solve the problem."""
+    return [_launch(*tile, problem, processors) for tile in TILES] if fits(problem) else []
+
+
+def _launch(tall: int, wide: int, problem: Problem, processors: int) -> Launch:
+    batch, inputs, height, width = problem.image
+    pixels = (tall + 2) * (wide + 2)
+    shared = INPUT_BYTES * (9 * OUTPUTS + 2 * pixels) + 8 * OUTPUTS
+    tiles = batch * -(-height // tall) * -(-width // wide)
+    at_once = processors * min(BLOCKS, SHARED_BYTES // (shared + RESERVED_BYTES))
+    return Launch(
+        f"window<{TYPES[problem.dtype]}, {tall}, {wide}, {WARPS}>",
+        (min(tiles, at_once), 1, 1),
+        (
+            *("x", "w", "scale", "bias", "y"),
+            *whole(batch, inputs, problem.filters[0], height, width),
+            *limits(problem.low, problem.high),
+        ),
+        32 * WARPS,
+        shared,
+    )
