@@ -7,7 +7,7 @@ constexpr float LOWEST = -3.402823466e38f;
 // memory, and the next pixel's begin 16 bytes later: tensor cores read both where they lie.
 // The images are gathered on the way: image i of the batch is samples[rows[i]]. A block makes the same
 // TALL x WIDE pixels of several images, and has the next one's on its way while it computes.
-// Filters: [OUT][KH * STEPS * 16 + 8], their order permuted (sut.cupy.weights), so that a thread
+// Filters: [OUT][KH * STEPS * 16 + 8], their order permuted (sut.cupy.steps), so that a thread
 // ends up with OUT / 4 channels in a row.
 template <typename T, int KH, int STEPS, int OUT, int TALL, int WIDE>
 __global__ void __launch_bounds__(256, OUT > 32 ? 2 : 3) stem(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sut.cupy.graph import Network
-from sut.cupy.launch import Launch
+from sut.cupy.launch import Launch, card_of
 from sut.cupy.launches import arg_max, launch_of
 from sut.cupy.sources import source
 from sut.cupy.steps import Step
@@ -19,7 +19,8 @@ class Kernels:
 
     def __init__(self, cp: Any, network: Network, steps: tuple[Step, ...]) -> None:
         self._network = network
-        own = [launch for step in steps if (launch := launch_of(network, step, 1, 1))]
+        self._card = card_of(cp)
+        own = [launch for step in steps if (launch := launch_of(network, step, 1, self._card))]
         names = {launch.kernel for launch in own} | {"arg_max"}
         module = cp.RawModule(
             code=source("numbers", "tensor_cores", "kernels"),
@@ -31,11 +32,10 @@ class Kernels:
             if launch.shared_bytes:
                 function = self._functions[launch.kernel]
                 function.max_dynamic_shared_size_bytes = launch.shared_bytes
-        self._processors = cp.cuda.Device().attributes["MultiProcessorCount"]
 
     def __call__(self, step: Step, pointers: Mapping[str, int], batch: int) -> None:
         """Enqueue a step; ``pointers``: addresses of its arrays by the names of ``Launch``."""
-        launch = launch_of(self._network, step, batch, self._processors)
+        launch = launch_of(self._network, step, batch, self._card)
         assert launch is not None
         self._enqueue(launch, pointers)
 

@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 LINE = 16
 """Bytes that a thread reads and writes at once."""
-SHARED_BYTES, RESERVED_BYTES = 227 * 1024, 1024
-"""Shared memory of a multiprocessor (compute capability 9.0), and what each block takes of it."""
+RESERVED_BYTES = 1024
+"""Shared memory that CUDA takes for itself of each block's (since compute capability 8.0)."""
 UNLIMITED = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class Card:
+    """A device: its multiprocessors, the shared memory of each, and what a block may have of it."""
+
+    processors: int
+    shared_bytes: int
+    block_bytes: int
+
+    def fits(self, shared_bytes: int) -> bool:
+        """Whether a block may have so much shared memory."""
+        return shared_bytes <= self.block_bytes
+
+    def at_once(self, shared_bytes: int, most: int) -> int:
+        """Blocks with so much shared memory that run at a time, at most ``most`` on each
+        multiprocessor.
+        """
+        return self.processors * min(most, self.shared_bytes // (shared_bytes + RESERVED_BYTES))
+
+
+def card_of(cp: Any) -> Card:
+    """The device in use; ``cp``: CuPy."""
+    own = cp.cuda.Device().attributes
+    return Card(
+        own["MultiProcessorCount"],
+        own["MaxSharedMemoryPerMultiprocessor"],
+        own["MaxSharedMemoryPerBlockOptin"],
+    )
 
 
 @dataclass(frozen=True)

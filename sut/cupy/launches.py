@@ -5,22 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from sut.cupy.graph import Convolution, MaxPool, Network
-from sut.cupy.launch import LINE, RESERVED_BYTES, SHARED_BYTES, Launch, limits, whole
+from sut.cupy.launch import LINE, Card, Launch, limits, whole
 from sut.cupy.numbers import DTYPES
 from sut.cupy.sources import TYPES
 from sut.cupy.steps import CHANNELS, Step, number_of, stem_steps, stored_image
 
-TALL, WIDEST = 8, 112
-"""Lines, and the most pixels of one, that a block of the first convolution makes of an image."""
+TALL, WIDEST = (8, 4), 112
+"""Lines, as many as a block has shared memory for, and the most pixels of one, that a block of the
+first convolution makes of an image.
+"""
 NEIGHBOURS = 4
 """Pixels that a thread of a depthwise convolution makes."""
 
 
-def launch_of(network: Network, step: Step, batch: int, processors: int) -> Launch | None:
-    """What makes a step of a batch on so many multiprocessors; None for one that cuDNN runs."""
+def launch_of(network: Network, step: Step, batch: int, card: Card) -> Launch | None:
+    """What makes a step of a batch; None for one that cuDNN runs."""
     match step.kind, step.layer:
         case "stem", Convolution() as layer:
-            return _stem(network, step, layer, batch, processors)
+            return _stem(network, step, layer, batch, card)
         case "depthwise", Convolution() as layer:
             return _depthwise(network, step, layer, batch)
         case "max_pool", MaxPool() as layer:
@@ -35,22 +37,28 @@ def arg_max(batch: int, count: int, pitch: int) -> Launch:
     return Launch("arg_max", _of(batch * 32), ("x", "y", *whole(batch, count, pitch)))
 
 
-def _stem(network: Network, step: Step, layer: Convolution, batch: int, processors: int) -> Launch:
+def _stem(network: Network, step: Step, layer: Convolution, batch: int, card: Card) -> Launch:
     """The first convolution, of the images ``samples[rows]``.
 
     No more blocks than run at a time, if there are images enough for them to go on to.
     """
     lines, columns = stored_image(network)
     outputs, height, width = network.shapes[layer.name]
-    kernel = layer.weights.shape[2]
-    wide = stem_wide(width)
-    shapes = (kernel, stem_steps(kernel), outputs, TALL, wide)
-    chunks = ((TALL - 1) * 2 + kernel) * (wide - 1 + 2 * stem_steps(kernel))
-    shared = step.arrays["filters"].nbytes + 2 * chunks * LINE
-    across, down = -(-width // wide), -(-height // TALL)
-    at_once = processors * min(SHARED_BYTES // (shared + RESERVED_BYTES), 2 if outputs > 32 else 3)
+    kernel, wide = layer.weights.shape[2], stem_wide(width)
+    steps = stem_steps(kernel)
+
+    def shared_bytes(tall: int) -> int:
+        """All filters, and a tile's pixels of two images."""
+        pixels = ((tall - 1) * 2 + kernel) * (wide - 1 + 2 * steps)
+        return step.arrays["filters"].nbytes + 2 * pixels * LINE
+
+    tall = next((tall for tall in TALL if card.fits(shared_bytes(tall))), TALL[-1])
+    shared = shared_bytes(tall)
+    across, down = -(-width // wide), -(-height // tall)
+    at_once = card.at_once(shared, 2 if outputs > 32 else 3)
+    shapes = ", ".join(map(str, (kernel, steps, outputs, tall, wide)))
     return Launch(
-        f"stem<{TYPES[number_of(network, layer.name)]}, {', '.join(map(str, shapes))}>",
+        f"stem<{TYPES[number_of(network, layer.name)]}, {shapes}>",
         (across, down, min(batch, max(1, at_once // (across * down)))),
         (
             *("samples", "rows", "filters", "bias", "y"),
@@ -64,9 +72,12 @@ def _stem(network: Network, step: Step, layer: Convolution, batch: int, processo
 
 
 def stem_wide(width: int) -> int:
-    """Pixels of a line that a block makes: a line's share, so that few are made in vain."""
-    shares = -(-width // WIDEST)
-    return -(-width // (4 * shares)) * 4
+    """Pixels of a line that a block makes: a line's share, so that few are made in vain.
+
+    With the fewest lines of ``TALL``, whole pairs of 16.
+    """
+    shares, whole_by = -(-width // WIDEST), 32 // TALL[-1]
+    return -(-width // (whole_by * shares)) * whole_by
 
 
 def _depthwise(network: Network, step: Step, layer: Convolution, batch: int) -> Launch:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sut.cupy.convolution import Problem
-from sut.cupy.launch import LINE, RESERVED_BYTES, SHARED_BYTES, Launch, limits, whole
+from sut.cupy.launch import LINE, Card, Launch, limits, whole
 from sut.cupy.numbers import DTYPES
 from sut.cupy.sources import TYPES
 
@@ -48,16 +48,15 @@ class Tile:
         residual = self.rows * self.columns * _size(problem) if problem.residual else 0
         return self.columns * (own + 8) + 2 * (self.rows * own + residual)
 
-    def blocks(self, problem: Problem, processors: int) -> int:
-        """No more than so many multiprocessors run at a time, and no more than there is to do for.
+    def blocks(self, problem: Problem, card: Card) -> int:
+        """No more than the card runs at a time, and no more than there is to do for.
 
         As many for each group of columns; a multiprocessor has registers for 16 or 24 warps.
         """
         rows, outputs = _rows(problem), problem.filters[0]
         groups = -(-outputs // self.columns)
         warps = (24 if self.tiles == 1 else 16) // (self.tall * self.wide)
-        fitting = SHARED_BYTES // (self.shared_bytes(problem) + RESERVED_BYTES)
-        at_once = processors * min(warps, fitting)
+        at_once = card.at_once(self.shared_bytes(problem), warps)
         return groups * min(-(-rows // self.rows), max(1, at_once // groups))
 
     def kernel(self, problem: Problem) -> str:
@@ -82,18 +81,21 @@ def fits(problem: Problem) -> bool:
     return aligned and one and _parts(problem) <= MOST_PARTS
 
 
-def launches(problem: Problem, processors: int) -> list[Launch]:
+def launches(problem: Problem, card: Card) -> list[Launch]:
     """One for each way to share the work out; none if the kernels do not solve the problem."""
-    return [_launch(tile, problem, processors) for tile in TILES] if fits(problem) else []
+    if not fits(problem):
+        return []
+    tiles = [tile for tile in TILES if card.fits(tile.shared_bytes(problem))]
+    return [_launch(tile, problem, card) for tile in tiles]
 
 
-def _launch(tile: Tile, problem: Problem, processors: int) -> Launch:
+def _launch(tile: Tile, problem: Problem, card: Card) -> Launch:
     _, outputs, out_height, out_width = problem.result
     _, inputs, height, width = problem.image
     shape = (_rows(problem), inputs, outputs, height, width, out_height, out_width)
     return Launch(
         tile.kernel(problem),
-        (tile.blocks(problem, processors), 1, 1),
+        (tile.blocks(problem, card), 1, 1),
         (
             *("x", "w", "scale", "bias", "residual_scale", "residual", "y"),
             *whole(*shape, problem.stride),

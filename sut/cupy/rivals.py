@@ -10,7 +10,7 @@ import numpy as np
 
 from sut.cupy import pointwise, window
 from sut.cupy.convolution import Problem
-from sut.cupy.launch import Launch
+from sut.cupy.launch import Launch, card_of
 from sut.cupy.sources import source
 
 KERNELS = {"pointwise": pointwise.launches, "window": window.launches}
@@ -28,9 +28,9 @@ class Rivals:
 
     def plans(self, problem: Problem) -> list[RivalPlan]:
         """One for each way to share the work out; none if no kernel solves the problem."""
-        processors = self._cp.cuda.Device().attributes["MultiProcessorCount"]
+        card = card_of(self._cp)
         for name, launches in KERNELS.items():
-            if own := launches(problem, processors):
+            if own := launches(problem, card):
                 return [RivalPlan(self, name, launch, own) for launch in own]
         return []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sut.cupy.convolution import Problem
-from sut.cupy.launch import LINE, RESERVED_BYTES, SHARED_BYTES, Launch, limits, whole
+from sut.cupy.launch import LINE, Card, Launch, limits, whole
 from sut.cupy.numbers import DTYPES
 from sut.cupy.sources import TYPES
 
@@ -27,20 +27,26 @@ def fits(problem: Problem) -> bool:
     return small and aligned and same
 
 
-def launches(problem: Problem, processors: int) -> list[Launch]:
+def launches(problem: Problem, card: Card) -> list[Launch]:
     """One for each tile; none if the kernel does not solve the problem."""
-    return [_launch(*tile, problem, processors) for tile in TILES] if fits(problem) else []
+    if not fits(problem):
+        return []
+    return [_launch(*tile, problem, card) for tile in TILES if card.fits(_shared_bytes(*tile))]
 
 
-def _launch(tall: int, wide: int, problem: Problem, processors: int) -> Launch:
-    batch, inputs, height, width = problem.image
+def _shared_bytes(tall: int, wide: int) -> int:
+    """Weights, the pixels of two tiles, scales and biases."""
     pixels = (tall + 2) * (wide + 2)
-    shared = INPUT_BYTES * (9 * OUTPUTS + 2 * pixels) + 8 * OUTPUTS
+    return INPUT_BYTES * (9 * OUTPUTS + 2 * pixels) + 8 * OUTPUTS
+
+
+def _launch(tall: int, wide: int, problem: Problem, card: Card) -> Launch:
+    batch, inputs, height, width = problem.image
+    shared = _shared_bytes(tall, wide)
     tiles = batch * -(-height // tall) * -(-width // wide)
-    at_once = processors * min(BLOCKS, SHARED_BYTES // (shared + RESERVED_BYTES))
     return Launch(
         f"window<{TYPES[problem.dtype]}, {tall}, {wide}, {WARPS}>",
-        (min(tiles, at_once), 1, 1),
+        (min(tiles, card.at_once(shared, BLOCKS)), 1, 1),
         (
             *("x", "w", "scale", "bias", "y"),
             *whole(batch, inputs, problem.filters[0], height, width),

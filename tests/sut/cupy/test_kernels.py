@@ -1,11 +1,14 @@
 """The kernels of kernels.cu, compiled for the processor, against the layers in NumPy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sut.cupy.files import read
-from sut.cupy.graph import Average
+from sut.cupy.graph import Average, Convolution, Network, shapes_of
 from sut.cupy.images import stored
+from sut.cupy.launch import Card
 from sut.cupy.launches import arg_max, launch_of, stem_wide
 from sut.cupy.numbers import DTYPES
 from sut.cupy.steps import number_of, steps_of, stored_as
@@ -13,6 +16,7 @@ from sut.cupy.steps import number_of, steps_of, stored_as
 from . import host, plain
 
 pytestmark = pytest.mark.skipif(host.COMPILER is None, reason="no g++")
+CARD = Card(1, 228 << 10, 227 << 10)  # one multiprocessor of an H200
 OWN = ("stem", "depthwise", "max_pool", "average")
 LAYERS = {"resnet": ("stem", "max_pool", "average"), "mobilenet": ("stem", "depthwise", "average")}
 
@@ -46,7 +50,7 @@ class Values:
         return found if whole else (found - own.zero) / own.factor
 
 
-def _made(kernels, tensors, step, images, rows, processors=1):
+def _made(kernels, tensors, step, images, rows, card=CARD):
     """What the kernel for ``step`` makes of the stored numbers of the layer before it."""
     network, layer = tensors.network, step.layer
     channels, height, width = network.shapes[layer.name]
@@ -57,7 +61,7 @@ def _made(kernels, tensors, step, images, rows, processors=1):
         arrays |= {"samples": stored(np, network, images), "rows": rows.astype(np.int32)}
     else:
         arrays["x"] = tensors.stored(layer.source)[rows]
-    host.run(kernels, launch_of(network, step, len(rows), processors), arrays)
+    host.run(kernels, launch_of(network, step, len(rows), card), arrays)
     return y
 
 
@@ -104,9 +108,10 @@ def test_blocks_go_on_from_image_to_image(kernels, networks, images, processors)
     network = read(networks["resnet"], "classes")
     step, values = steps_of(network)[0], plain.outputs(network, images)
     tensors, rows = Values(network, values), np.array([5, 2, 2, 0, 7, 1, 6])
-    grid = launch_of(network, step, len(rows), processors).grid
+    card = replace(CARD, processors=processors)
+    grid = launch_of(network, step, len(rows), card).grid
     assert grid == (1, 4, {1: 1, 2: 1, 100: 7}[processors])
-    made = tensors.real(step.layer.name, _made(kernels, tensors, step, images, rows, processors))
+    made = tensors.real(step.layer.name, _made(kernels, tensors, step, images, rows, card))
     assert np.allclose(made, values[step.layer.name][rows], atol=0.01)
 
 
@@ -132,5 +137,22 @@ def test_the_first_of_the_largest_is_the_answer(kernels):
     assert np.array_equal(found, logits[:, :100].argmax(1))
 
 
+def test_a_block_with_less_shared_memory_makes_fewer_lines():
+    """99 KB, as on devices of compute capability 8.9."""
+    image, pads = (3, 224, 224), (3, 3, 3, 3)
+    layer = Convolution("stem", "image", np.ones((64, 3, 7, 7)), np.ones(64), 2, pads)
+    shapes = shapes_of("image", image, (layer,))
+    network = Network("image", image, (layer,), "", {}, shapes)
+    (step,) = steps_of(network)
+    large, small = (
+        launch_of(network, step, 256, card)
+        for card in (Card(132, 228 << 10, 227 << 10), Card(58, 100 << 10, 99 << 10))
+    )
+    assert large.kernel == "stem<__half, 7, 2, 64, 8, 112>"
+    assert (large.grid, large.shared_bytes) == ((1, 14, 18), 106_976)
+    assert small.kernel == "stem<__half, 7, 2, 64, 4, 112>"
+    assert (small.grid, small.shared_bytes) == ((1, 28, 2), 77_536)
+
+
 def test_few_pixels_of_a_line_are_made_in_vain():
-    assert [stem_wide(width) for width in (32, 112, 150, 600)] == [32, 112, 76, 100]
+    assert [stem_wide(width) for width in (32, 112, 150, 600)] == [32, 112, 80, 104]

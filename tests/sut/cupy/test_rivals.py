@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sut.cupy.convolution import Problem
-from sut.cupy.launch import RESERVED_BYTES, SHARED_BYTES
-from sut.cupy.pointwise import TILES, Tile, fits
+from sut.cupy.launch import Card
+from sut.cupy.pointwise import TILES
 from sut.cupy.rivals import KERNELS, Rivals
 
 from . import host
@@ -65,9 +65,10 @@ def _expected(problem, arrays):
     return np.rint(sums).astype(np.int8) if problem.dtype == "int8" else sums.astype(np.float16)
 
 
-def _launches(problem, processors):
+def _launches(problem, processors=132):
     """By the name of the source; the launches that solve it."""
-    found = {name: own(problem, processors) for name, own in KERNELS.items()}
+    card = Card(processors, 228 << 10, 227 << 10)
+    found = {name: own(problem, card) for name, own in KERNELS.items()}
     return next(((name, own) for name, own in found.items() if own), ("", []))
 
 
@@ -126,18 +127,21 @@ def test_no_more_blocks_than_run_at_a_time():
     """A few more would wait for all the others, and the whole take twice as long."""
     deep = _problem("int8", (256, 256, 14, 14), 1024, residual=True)
     assert TILES[0].shared_bytes(deep) == 98_816  # two blocks on each of 132: 264
-    assert TILES[0].blocks(deep, 132) == 256  # 16 for each of 16 groups of columns
+    assert (
+        TILES[0].blocks(deep, Card(132, 228 << 10, 227 << 10)) == 256
+    )  # 16 for each of 16 groups of columns
 
 
-def test_a_block_fits_a_multiprocessor():
-    for dtype in ("int8", "fp16"):
-        inputs = 256 // (1 if dtype == "int8" else 2)
-        problem = _problem(dtype, (8, inputs, 56, 56), 256, residual=True)
-        assert fits(problem)
-        assert all(tile.shared_bytes(problem) <= SHARED_BYTES - RESERVED_BYTES for tile in TILES)
-        assert Tile(1, 4, 2).shared_bytes(problem) == 128 * 264 + 2 * 64 * (
-            256 + 128 * (1 if dtype == "int8" else 2)
-        )
+def test_a_tile_that_does_not_fit_a_block_is_not_tried():
+    deep = _problem("fp16", (8, 128, 56, 56), 256, residual=True)
+    small = Card(58, 100 << 10, 99 << 10)
+    kept = [tile for tile in TILES if tile.shared_bytes(deep) <= 99 << 10]
+    assert kept == list(TILES[1:])
+    found = [launch.kernel for launch in KERNELS["pointwise"](deep, small)]
+    assert found == [tile.kernel(deep) for tile in kept]
+    assert len(_launches(deep)[1]) == 4
+    three = _problem("int8", (8, 64, 56, 56), 64, kernel=3)
+    assert len(_launches(three)[1]) == 2 and not KERNELS["window"](three, small)
 
 
 @pytest.mark.parametrize("problem", [CASES[2], CASES[7]], ids=["pointwise", "window"])
@@ -183,7 +187,13 @@ def test_a_plan_is_compiled_once_with_those_that_it_is_tried_with():
         function = lambda name: SimpleNamespace(max_dynamic_shared_size_bytes=0)  # noqa: E731
         return SimpleNamespace(get_function=function)
 
-    device = SimpleNamespace(attributes={"MultiProcessorCount": 132})
+    device = SimpleNamespace(
+        attributes={
+            "MultiProcessorCount": 132,
+            "MaxSharedMemoryPerMultiprocessor": 228 << 10,
+            "MaxSharedMemoryPerBlockOptin": 227 << 10,
+        }
+    )
     cp = SimpleNamespace(RawModule=module, cuda=SimpleNamespace(Device=lambda: device))
     rivals = Rivals(cp)
     assert len(rivals.version) == 8
