@@ -66,9 +66,9 @@ class Executor:
 
     ``sizes``: the batch sizes that have a graph, ascending; another runs in the next larger one.
     ``rows``: int32[SEATS, sizes[-1]] in pinned memory, which images to run, by their place in the
-    array given to ``capture``, on the device or in pinned memory. A seat holds one batch from its
-    launch until its answers are read: with two, one is launched behind the other and the device
-    does not pause between them.
+    array given to ``capture``, on the device, or in pinned memory, from where each batch is copied
+    first. A seat holds one batch from its launch until its answers are read: with two, one is
+    launched behind the other and the device does not pause between them.
     All methods: from one thread at a time, with the device in use.
     """
 
@@ -89,6 +89,7 @@ class Executor:
             if last is None
             else pinned(cp, (SEATS, most, last.most, 7), np.float32)
         )
+        self._staged: Any = None
         self._graphs: dict[tuple[int, int], Any] = {}
         self._takes_s: dict[int, float] = {}
         self._ended = [cp.cuda.Event(disable_timing=True) for _ in range(SEATS)]
@@ -102,6 +103,7 @@ class Executor:
         """Record the graphs over the images in ``samples``, and time them."""
         self.rows[:] = 0  # those of the last batch may lie beyond a smaller set of images
         with self.stream:
+            self._staged = self._room_for(samples)
             for size in self._sizes:
                 self.enqueue(size, samples)  # whatever is set up on first use
                 self.stream.synchronize()
@@ -113,6 +115,13 @@ class Executor:
                         graph = self.stream.end_capture()
                     self._graphs[size, seat] = graph
                 self._takes_s[size] = min(self._timed_s(size) for _ in range(3))
+
+    def _room_for(self, samples: Any) -> tuple[Any, Any] | None:
+        """Where a batch of images in the host's memory is copied to, and its rows there."""
+        if not isinstance(samples, np.ndarray):
+            return None
+        cp, most = self._resident.cp, self._sizes[-1]
+        return cp.empty((most, samples[0].nbytes), cp.uint8), cp.arange(most, dtype=cp.int32)
 
     def launch(self, count: int, seat: int = 0) -> None:
         """Start on the first ``count`` of ``rows[seat]``, in the next size that has a graph, once
@@ -187,7 +196,7 @@ class Executor:
         pointers = {name: array.data.ptr for name, array in arrays.items()}
         pointers["y"] = self._tensors[layer.name].data.ptr
         if step.kind == "stem":
-            pointers |= {"samples": address(samples), "rows": address(self.rows[seat])}
+            pointers |= self._images(samples, seat, batch)
             self._resident.kernels(step, pointers, batch)
             return
         if isinstance(layer, Detections):
@@ -201,6 +210,15 @@ class Executor:
             plan.run(pointers, self._workspace.data.ptr, self._handle)
         else:
             self._resident.kernels(step, pointers, batch)
+
+    def _images(self, samples: Any, seat: int, batch: int) -> dict[str, int]:
+        """A batch's images on the device, and its rows, for the first convolution."""
+        places = {"samples": address(samples), "rows": address(self.rows[seat])}
+        if self._staged is None:
+            return places
+        staged, order = self._staged
+        self._resident.kernels.gather(places, staged.data.ptr, batch, samples[0].nbytes)
+        return {"samples": staged.data.ptr, "rows": order.data.ptr}
 
     def _detect(self, layer: Detections, pointers: dict[str, int], batch: int, seat: int) -> None:
         place = pointers["y"]

@@ -97,6 +97,24 @@ __global__ void __launch_bounds__(256, OUT > 32 ? 2 : 3) stem(
     }
 }
 
+// Images samples[rows[i]] one behind the other, each of so many lines of 16 bytes; from the host's memory, of
+// which a line costs most, each is read once and several at a time.
+__global__ void __launch_bounds__(256) gather(
+    const uint4* samples, const int* rows, uint4* y, int64 lines)
+{
+    constexpr int AT_ONCE = 8;
+    const uint4* const from = samples + rows[blockIdx.y] * lines;
+    uint4* const to = y + blockIdx.y * lines;
+    const int64 first = int64(blockIdx.x) * blockDim.x * AT_ONCE + threadIdx.x;
+    uint4 held[AT_ONCE];
+    #pragma unroll
+    for (int i = 0; i < AT_ONCE; ++i)
+        if (first + i * blockDim.x < lines) held[i] = from[first + i * blockDim.x];
+    #pragma unroll
+    for (int i = 0; i < AT_ONCE; ++i)
+        if (first + i * blockDim.x < lines) to[first + i * blockDim.x] = held[i];
+}
+
 // A 3x3 convolution of each channel by itself; filters [9][channels]. A thread has eight channels
 // of WIDE neighbouring pixels. Beyond the edges lies ``zero``, the number that stands for 0.
 template <typename T, int STRIDE, int WIDE>

@@ -9,7 +9,7 @@ import numpy as np
 
 from sut.cupy.graph import Network
 from sut.cupy.launch import Launch, card_of
-from sut.cupy.launches import arg_max, launch_of
+from sut.cupy.launches import arg_max, gather, launch_of
 from sut.cupy.sources import source
 from sut.cupy.steps import Step
 
@@ -21,7 +21,7 @@ class Kernels:
         self._network = network
         self._card = card_of(cp)
         own = [launch for step in steps if (launch := launch_of(network, step, 1, self._card))]
-        names = {launch.kernel for launch in own} | {"arg_max"}
+        names = {launch.kernel for launch in own} | {"arg_max", "gather"}
         module = cp.RawModule(
             code=source("numbers", "tensor_cores", "kernels"),
             options=("--std=c++17",),
@@ -42,6 +42,10 @@ class Kernels:
     def arg_max(self, x: int, y: int, batch: int, count: int, pitch: int) -> None:
         """The place of the largest of each row's first ``count`` values."""
         self._enqueue(arg_max(batch, count, pitch), {"x": x, "y": y})
+
+    def gather(self, pointers: Mapping[str, int], y: int, batch: int, image_bytes: int) -> None:
+        """The images ``samples[rows]``, copied to ``y``."""
+        self._enqueue(gather(batch, image_bytes), {**pointers, "y": y})
 
     def _enqueue(self, launch: Launch, pointers: Mapping[str, int]) -> None:
         passed = [np.uint64(pointers[x]) if isinstance(x, str) else x for x in launch.arguments]

@@ -37,6 +37,17 @@ def arg_max(batch: int, count: int, pitch: int) -> Launch:
     return Launch("arg_max", _of(batch * 32), ("x", "y", *whole(batch, count, pitch)))
 
 
+GATHERED = 8
+"""Lines that a thread of ``gather`` copies."""
+
+
+def gather(batch: int, image_bytes: int) -> Launch:
+    """Images ``samples[rows]``, one behind the other in ``y``."""
+    lines = image_bytes // LINE
+    blocks = -(-lines // (Launch.threads * GATHERED))
+    return Launch("gather", (blocks, batch, 1), ("samples", "rows", "y", np.int64(lines)))
+
+
 def _stem(network: Network, step: Step, layer: Convolution, batch: int, card: Card) -> Launch:
     """The first convolution, of the images ``samples[rows]``.
 

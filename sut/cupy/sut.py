@@ -44,7 +44,7 @@ class CupySut:
     fetch theirs and answer. Two reach the highest throughput, one the shortest latency.
     ``max_batch``, ``max_wait_us``: dynamic batching, as for ONNX Runtime. Batches run in the next
     of ``batch_sizes``. ``start_from_device``: samples lie on the device before the run; otherwise
-    in pinned memory, where the first convolution reads them. ``plans``: the file that tuned plans
+    in pinned memory, from where each batch is copied first. ``plans``: the file that tuned plans
     are kept in.
     Raises RuntimeError for what is missing on this machine or not supported in the network, and
     from ``load`` if something does not fit in a device's memory.
@@ -194,6 +194,8 @@ class CupySut:
             parts[name] = self._streams * buffers
         if self.start_from_device:
             parts[f"{len(samples.indices)} samples"] = len(samples.indices) * sample
+        elif isinstance(own, Network):
+            parts["batches of samples"] = self._streams * most * sample
         return parts
 
     def _build(self) -> None:

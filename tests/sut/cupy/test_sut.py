@@ -150,6 +150,44 @@ def test_no_place_of_a_larger_set_is_read_when_a_smaller_one_is_recorded():
     assert places and not any(places)
 
 
+def test_images_in_the_hosts_memory_are_copied_before_they_are_read():
+    executor, calls = object.__new__(Executor), []
+    kernels = lambda step, pointers, batch: calls.append((step.kind, pointers, batch))  # noqa: E731
+    executor._resident = SimpleNamespace(
+        cp=SimpleNamespace(empty=_on_device, arange=_arange, uint8=np.uint8, int32=np.int32),
+        kernels=MagicMock(side_effect=kernels, gather=lambda *given: calls.append(given)),
+    )
+    executor._tensors = {"made": _on_device(1)}
+    executor._sizes, executor.rows = (1, 4), np.zeros((2, 4), np.int32)
+    samples = np.zeros((9, 2, 4), np.float16)
+    step = SimpleNamespace(kind="stem", layer=SimpleNamespace(name="made"))
+    executor._staged = executor._room_for(samples)
+    executor.step(step, {}, 3, samples, seat=1)
+    staged, order = executor._staged
+    assert (staged.shape, list(order.held)) == ((4, 16), [0, 1, 2, 3])
+    place = {"samples": samples.ctypes.data, "rows": executor.rows[1].ctypes.data}
+    there = {
+        "samples": staged.data.ptr,
+        "rows": order.data.ptr,
+        "y": executor._tensors["made"].data.ptr,
+    }
+    assert calls == [(place, staged.data.ptr, 3, 16), ("stem", there, 3)]
+    executor._staged = executor._room_for(_on_device((9, 16)))
+    assert executor._staged is None
+
+
+def _on_device(shape, dtype=np.uint8):
+    held = np.zeros(shape, dtype)
+    data = SimpleNamespace(ptr=held.ctypes.data)
+    return SimpleNamespace(held=held, shape=held.shape, data=data)
+
+
+def _arange(count, dtype):
+    made = _on_device(count, dtype)
+    made.held[:] = range(count)
+    return made
+
+
 class _Library:
     name = "numbers"
 
