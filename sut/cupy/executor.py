@@ -103,7 +103,7 @@ class Executor:
         """Record the graphs over the images in ``samples``, and time them."""
         self.rows[:] = 0  # those of the last batch may lie beyond a smaller set of images
         with self.stream:
-            self._staged = self._room_for(samples)
+            self._staged = self._staged or self._room_for(samples)
             for size in self._sizes:
                 self.enqueue(size, samples)  # whatever is set up on first use
                 self.stream.synchronize()
@@ -216,9 +216,9 @@ class Executor:
         places = {"samples": address(samples), "rows": address(self.rows[seat])}
         if self._staged is None:
             return places
-        staged, order = self._staged
-        self._resident.kernels.gather(places, staged.data.ptr, batch, samples[0].nbytes)
-        return {"samples": staged.data.ptr, "rows": order.data.ptr}
+        images, order = self._staged
+        self._resident.kernels.gather(places, images.data.ptr, batch, samples[0].nbytes)
+        return {"samples": images.data.ptr, "rows": order.data.ptr}
 
     def _detect(self, layer: Detections, pointers: dict[str, int], batch: int, seat: int) -> None:
         place = pointers["y"]

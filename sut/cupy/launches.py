@@ -37,21 +37,21 @@ def arg_max(batch: int, count: int, pitch: int) -> Launch:
     return Launch("arg_max", _of(batch * 32), ("x", "y", *whole(batch, count, pitch)))
 
 
-GATHERED = 8
-"""Lines that a thread of ``gather`` copies."""
+COPYING = 32
+"""Blocks that copy images from the host's memory: 32 KB on its way for each is enough."""
 
 
 def gather(batch: int, image_bytes: int) -> Launch:
     """Images ``samples[rows]``, one behind the other in ``y``."""
-    lines = image_bytes // LINE
-    blocks = -(-lines // (Launch.threads * GATHERED))
-    return Launch("gather", (blocks, batch, 1), ("samples", "rows", "y", np.int64(lines)))
+    lines = np.int64(image_bytes // LINE)
+    return Launch("gather", (COPYING, 1, 1), ("samples", "rows", "y", *whole(batch), lines))
 
 
 def _stem(network: Network, step: Step, layer: Convolution, batch: int, card: Card) -> Launch:
     """The first convolution, of the images ``samples[rows]``.
 
-    No more blocks than run at a time, if there are images enough for them to go on to.
+    No more blocks than run at a time, if there are images enough for them to go on to. Raises
+    RuntimeError where a block has no room for its filters and pixels.
     """
     lines, columns = stored_image(network)
     outputs, height, width = network.shapes[layer.name]
@@ -63,7 +63,13 @@ def _stem(network: Network, step: Step, layer: Convolution, batch: int, card: Ca
         pixels = ((tall - 1) * 2 + kernel) * (wide - 1 + 2 * steps)
         return step.arrays["filters"].nbytes + 2 * pixels * LINE
 
-    tall = next((tall for tall in TALL if card.fits(shared_bytes(tall))), TALL[-1])
+    tall = next((tall for tall in TALL if card.fits(shared_bytes(tall))), None)
+    if tall is None:
+        raise RuntimeError(
+            f"sut=cupy: layer {layer.name}, with {outputs} outputs and a kernel of {kernel}, needs "
+            f"{shared_bytes(TALL[-1]):,} bytes of shared memory for a block; the device has "
+            f"{card.block_bytes:,}."
+        )
     shared = shared_bytes(tall)
     across, down = -(-width // wide), -(-height // tall)
     at_once = card.at_once(shared, 2 if outputs > 32 else 3)

@@ -192,10 +192,10 @@ class CupySut:
             parts["weights"] = 2 * own.parameter_count
             name = f"buffers of {self._streams} streams for batches of {most}"
             parts[name] = self._streams * buffers
+            if isinstance(own, Network) and not self.start_from_device:
+                parts["batches of samples"] = self._streams * most * sample
         if self.start_from_device:
             parts[f"{len(samples.indices)} samples"] = len(samples.indices) * sample
-        elif isinstance(own, Network):
-            parts["batches of samples"] = self._streams * most * sample
         return parts
 
     def _build(self) -> None:

@@ -137,7 +137,7 @@ def test_the_first_of_the_largest_is_the_answer(kernels):
     assert np.array_equal(found, logits[:, :100].argmax(1))
 
 
-@pytest.mark.parametrize("lines", [1, 300, 2048, 4100])
+@pytest.mark.parametrize("lines", [1, 300, 2048, 20_000])
 def test_a_batchs_images_are_copied_one_behind_the_other(kernels, lines):
     samples = np.random.default_rng(0).integers(0, 256, (5, lines * 16)).astype(np.uint8)
     rows = np.array([4, 0, 0, 2], np.int32)
@@ -163,6 +163,8 @@ def test_a_block_with_less_shared_memory_makes_fewer_lines():
     assert (large.grid, large.shared_bytes) == ((1, 14, 18), 106_976)
     assert small.kernel == "stem<__half, 7, 2, 64, 4, 112>"
     assert (small.grid, small.shared_bytes) == ((1, 28, 2), 77_536)
+    with pytest.raises(RuntimeError, match=r"layer stem, with 64 outputs .* 77,536 .* has 65,536"):
+        launch_of(network, step, 256, Card(58, 64 << 10, 64 << 10))
 
 
 def test_few_pixels_of_a_line_are_made_in_vain():

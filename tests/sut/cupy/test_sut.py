@@ -142,7 +142,7 @@ def test_no_place_of_a_larger_set_is_read_when_a_smaller_one_is_recorded():
     executor = object.__new__(Executor)
     executor.rows = np.full((2, 8), 1023, np.int32)
     executor._sizes, executor._graphs, executor._takes_s = (1, 8), {}, {}
-    executor.stream = MagicMock()
+    executor._staged, executor.stream = None, MagicMock()
     places = []
     executor.enqueue = lambda size, samples, seat=0: places.append(executor.rows[seat, :size].max())
     executor.launch = executor.answers = lambda size: places.append(executor.rows[:, :size].max())
