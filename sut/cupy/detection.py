@@ -9,6 +9,7 @@ import numpy as np
 
 from sut.cupy.detector import Detections, level_firsts
 from sut.cupy.graph import Network
+from sut.cupy.launch import Launch, whole
 from sut.cupy.sources import source
 from sut.cupy.steps import stored_channels
 
@@ -32,16 +33,15 @@ class DetectionKernels:
         """Enqueue them. ``pointers``: addresses of the heads by their names, of ``anchors`` and
         ``categories``, of the arrays in ``Detections.workspace``, and of ``rows``.
         """
-        for name, grid, threads, arguments in launches(self._network, self._layer, batch):
-            passed = [np.uint64(pointers[x]) if isinstance(x, str) else x for x in arguments]
-            self._functions[name](grid, (threads,), tuple(passed))
+        for launch in launches(self._network, self._layer, batch):
+            launch.enqueue(self._functions[launch.kernel], pointers)
 
 
-def launches(network: Network, layer: Detections, batch: int) -> list[Any]:
-    """Kernel, grid, threads of a block and arguments of each launch, arrays by their names."""
+def launches(network: Network, layer: Detections, batch: int) -> list[Launch]:
+    """In their order."""
     labels, boxes = len(layer.categories), layer.anchors.shape[1]
     firsts = level_firsts(layer, network.shapes)
-    made: list[Any] = []
+    made: list[Launch] = []
     for classes, offsets, first in zip(layer.classes, layer.boxes, firsts, strict=False):
         channels, height, width = network.shapes[offsets]
         pixels, here = height * width, channels // 4
@@ -50,12 +50,12 @@ def launches(network: Network, layer: Detections, batch: int) -> list[Any]:
         arrays = (classes, offsets, "anchors", "scores", "corners")
         units = np.float32(layer.centre_scale), np.float32(layer.size_scale)
         # What a softmax needs of all classes is not computed once for each share of them.
-        grid = (-(-batch * pixels * here // THREADS), 1 if layer.softmax else SHARES)
-        made.append(("predict", grid, THREADS, (*arrays, *map(np.int32, sizes), *units)))
+        grid = (-(-batch * pixels * here // THREADS), 1 if layer.softmax else SHARES, 1)
+        made.append(Launch("predict", grid, (*arrays, *whole(*sizes), *units), THREADS))
     arrays = ("scores", "corners", "candidates", "kept_scores", "kept_places")
     limits = np.float32(layer.threshold), np.float32(layer.overlap)
-    counts = tuple(map(np.int32, (labels, boxes, layer.most)))
-    made.append(("suppress", (labels, batch), THREADS, (*arrays, *counts, *limits)))
+    counts = whole(labels, boxes, layer.most)
+    made.append(Launch("suppress", (labels, batch, 1), (*arrays, *counts, *limits), THREADS))
     arrays = ("kept_scores", "kept_places", "corners", "categories", "rows")
-    made.append(("rank", (RANKING, batch), THREADS, (*arrays, *counts)))
+    made.append(Launch("rank", (RANKING, batch, 1), (*arrays, *counts), THREADS))
     return made

@@ -15,6 +15,7 @@ from sut.cupy.detection import DetectionKernels
 from sut.cupy.detector import Detections
 from sut.cupy.graph import Convolution, Network
 from sut.cupy.kernels import Kernels
+from sut.cupy.launch import card_of
 from sut.cupy.numbers import DTYPES
 from sut.cupy.plans import PlanBook, Tuner
 from sut.cupy.rivals import Rivals
@@ -31,8 +32,9 @@ class Resident:
     def __init__(self, cp: Any, cudnn: Any, network: Network, book: PlanBook) -> None:
         self.cp, self.cudnn, self.network, self.book = cp, cudnn, network, book
         self.steps = steps_of(network)
-        self.kernels = Kernels(cp, network, self.steps)
-        self._rivals = Rivals(cp)
+        card = card_of(cp)
+        self.kernels = Kernels(cp, card, network, self.steps)
+        self._rivals = Rivals(cp, card)
         last = network.detections
         self.detect = None if last is None else DetectionKernels(cp, network, last)
         self.arrays = [
@@ -195,14 +197,13 @@ class Executor:
         layer = step.layer
         pointers = {name: array.data.ptr for name, array in arrays.items()}
         pointers["y"] = self._tensors[layer.name].data.ptr
-        if step.kind == "stem":
-            pointers |= self._images(samples, seat, batch)
-            self._resident.kernels(step, pointers, batch)
-            return
         if isinstance(layer, Detections):
             self._detect(layer, pointers, batch, seat)
             return
-        pointers["x"] = self._tensors[layer.source].data.ptr
+        if step.kind == "stem":
+            pointers |= self._images(samples, seat, batch)
+        else:
+            pointers["x"] = self._tensors[layer.source].data.ptr
         if step.kind in ("convolution", "dense"):
             if isinstance(layer, Convolution) and layer.residual:
                 pointers["residual"] = self._tensors[layer.residual].data.ptr

@@ -15,20 +15,20 @@ __global__ void __launch_bounds__(256, OUT > 32 ? 2 : 3) stem(
     int64 image_halves, int pitch, int out_height, int out_width, float low, float high)
 {
     constexpr int K = KH * STEPS * 16 + 8, TILES = TALL * WIDE / 16, PAIR = 2;
-    constexpr int LINES = (TALL - 1) * 2 + KH, CHUNKS = WIDE - 1 + 2 * STEPS;
+    constexpr int HEIGHT = (TALL - 1) * 2 + KH, CHUNKS = WIDE - 1 + 2 * STEPS;
     static_assert(TALL * WIDE % (16 * PAIR) == 0);
     extern __shared__ uint4 memory[];
     uint4* const weights = memory;
-    uint4* const images = memory + OUT * K / 8;  // two of LINES * CHUNKS
+    uint4* const images = memory + OUT * K / 8;  // two of HEIGHT * CHUNKS
     const int left = blockIdx.x * WIDE, top = blockIdx.y * TALL, apart = gridDim.z;
     const int lines = (out_height - 1) * 2 + KH;
     int of = blockIdx.z, row = of < batch ? rows[of] : 0;
     auto load = [&](int turn) {
         const __half* source = samples + int64(row) * image_halves;
-        for (int i = threadIdx.x; i < LINES * CHUNKS && of < batch; i += blockDim.x) {
+        for (int i = threadIdx.x; i < HEIGHT * CHUNKS && of < batch; i += blockDim.x) {
             const int line = 2 * top + i / CHUNKS, chunk = left + i % CHUNKS;
             const bool inside = line < lines && chunk * 8 < pitch;
-            fetch(images + turn * LINES * CHUNKS + i,
+            fetch(images + turn * HEIGHT * CHUNKS + i,
                   inside ? source + int64(line) * pitch + chunk * 8 : samples, inside);
         }
         end_of_fetches();
@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(256, OUT > 32 ? 2 : 3) stem(
         wait_for_fetches();
         __syncthreads();  // and all have done with what the next ones will lie on
         load(1 - turn);
-        const uint4* const pixels = images + turn * LINES * CHUNKS + lane / 16;
+        const uint4* const pixels = images + turn * HEIGHT * CHUNKS + lane / 16;
         for (int first = warp * PAIR; first < TILES; first += warps * PAIR) {
             float sums[PAIR][OUT / 8][4] = {};
             const uint4* from[PAIR];

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sut.cupy.convolution import Problem
+from sut.cupy.numbers import DTYPES
+from sut.cupy.sources import TYPES
+
 LINE = 16
 """Bytes that a thread reads and writes at once."""
 RESERVED_BYTES = 1024
 """Shared memory that CUDA takes for itself of each block's (since compute capability 8.0)."""
+NONE = np.uint64(0)
+"""The argument in the place of an array that there is not."""
 UNLIMITED = float(np.finfo(np.float32).max)
 
 
@@ -45,13 +52,28 @@ def card_of(cp: Any) -> Card:
 
 @dataclass(frozen=True)
 class Launch:
-    """``arguments``: NumPy numbers, and arrays by their names, of which there may be none."""
+    """``arguments``: NumPy numbers, and arrays by their names."""
 
     kernel: str
     grid: tuple[int, int, int]
     arguments: tuple[str | np.generic, ...]
     threads: int = 256
     shared_bytes: int = 0
+
+    def enqueue(self, function: Any, pointers: Mapping[str, int]) -> None:
+        """Put it on the stream in use. ``function``: the kernel, as CuPy has compiled it;
+        ``pointers``: the arrays' addresses.
+        """
+        given = [np.uint64(pointers[x]) if isinstance(x, str) else x for x in self.arguments]
+        function(self.grid, (self.threads,), tuple(given), shared_mem=self.shared_bytes)
+
+
+def in_lines(problem: Problem) -> bool:
+    """Whether kernels of ours have its kind of numbers, and its pixels are whole lines of them."""
+    if problem.dtype not in TYPES or problem.out != problem.dtype:
+        return False
+    size = DTYPES[problem.dtype].itemsize
+    return problem.image[1] * size % LINE == 0 and problem.filters[0] * size % LINE == 0
 
 
 def whole(*numbers: int) -> tuple[np.int32, ...]:

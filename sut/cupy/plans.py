@@ -69,24 +69,25 @@ class Tuner:
         """
         own: Sequence[Plan] = self._rivals.plans(problem)
         theirs = cache(lambda: self._graph_plans(problem, bool(own)))
+        among = self._rivalry(bool(own))
         for known in (problem, like):
-            name = self._book.get(self._key(known)) if known else None
+            name = self._book.get(among + known.key) if known else None
             mine = [plan for plan in own if plan.name == name]
             for plan in mine or [x for x in (theirs() if name else ()) if x.name == name]:
                 with contextlib.suppress(Exception):
                     plan.build()
-                    self._book.put(self._key(problem), plan.name)
+                    self._book.put(among + problem.key, plan.name)
                     return plan
         best = self._fastest(problem, [*own, *theirs()[:CANDIDATES]])
-        self._book.put(self._key(problem), best.name)
+        self._book.put(among + problem.key, best.name)
         return best
 
-    def _key(self, problem: Problem) -> str:
-        """The problem on this device with these rivals."""
+    def _rivalry(self, ours: bool) -> str:
+        """On which device, and among which plans, one was chosen: ``ours``, too?"""
         device = self._cp.cuda.Device().id
         name = self._cp.cuda.runtime.getDeviceProperties(device)["name"].decode()
-        own = f", kernels {self._rivals.version}" if self._rivals.plans(problem) else ""
-        return f"{name}, cuDNN {self._cudnn.backend_version()}{own}: {problem.key}"
+        kernels = f", kernels {self._rivals.version}" if ours else ""
+        return f"{name}, cuDNN {self._cudnn.backend_version()}{kernels}: "
 
     def _graph_plans(self, problem: Problem, optional: bool) -> Sequence[Plan]:
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sut.cupy.convolution import Problem
-from sut.cupy.launch import LINE, Card, Launch, limits, whole
+from sut.cupy.launch import NONE, Card, Launch, in_lines, limits, whole
 from sut.cupy.numbers import DTYPES
 from sut.cupy.sources import TYPES
 
@@ -72,13 +72,8 @@ TILES = (Tile(2, 4, 1), Tile(2, 2, 2), Tile(1, 4, 2), Tile(1, 4, 1))
 
 def fits(problem: Problem) -> bool:
     """Whether the kernels solve it."""
-    if problem.dtype not in TYPES or problem.out != problem.dtype:
-        return False
-    outputs, *kernel = problem.filters
-    whole = LINE // _size(problem)
-    aligned = problem.image[1] % whole == 0 and outputs % whole == 0
-    one = kernel == [1, 1] and not any(problem.pads)
-    return aligned and one and _parts(problem) <= MOST_PARTS
+    one = problem.filters[1:] == (1, 1) and not any(problem.pads)
+    return one and in_lines(problem) and _parts(problem) <= MOST_PARTS
 
 
 def launches(problem: Problem, card: Card) -> list[Launch]:
@@ -93,11 +88,12 @@ def _launch(tile: Tile, problem: Problem, card: Card) -> Launch:
     _, outputs, out_height, out_width = problem.result
     _, inputs, height, width = problem.image
     shape = (_rows(problem), inputs, outputs, height, width, out_height, out_width)
+    arrays = ("x", "w", "scale", "bias", "residual_scale", "residual", "y")
     return Launch(
         tile.kernel(problem),
         (tile.blocks(problem, card), 1, 1),
         (
-            *("x", "w", "scale", "bias", "residual_scale", "residual", "y"),
+            *(name if name in problem.tensors else NONE for name in arrays),
             *whole(*shape, problem.stride),
             *limits(problem.low, problem.high),
         ),

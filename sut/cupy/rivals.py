@@ -6,21 +6,21 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from sut.cupy import pointwise, window
 from sut.cupy.convolution import Problem
-from sut.cupy.launch import Launch, card_of
+from sut.cupy.launch import Card, Launch
 from sut.cupy.sources import source
 
 KERNELS = {"pointwise": pointwise.launches, "window": window.launches}
 
 
 class Rivals:
-    """The kernels, compiled for the device in use when a kind of problem first needs them."""
+    """The kernels, compiled for ``card``, the device in use, when a kind of problem first needs
+    them.
+    """
 
-    def __init__(self, cp: Any) -> None:
-        self._cp = cp
+    def __init__(self, cp: Any, card: Card) -> None:
+        self._cp, self._card = cp, card
         self._sources = {name: source("numbers", "tensor_cores", name) for name in KERNELS}
         text = "".join(self._sources.values())
         self.version = hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -28,9 +28,8 @@ class Rivals:
 
     def plans(self, problem: Problem) -> list[RivalPlan]:
         """One for each way to share the work out; none if no kernel solves the problem."""
-        card = card_of(self._cp)
         for name, launches in KERNELS.items():
-            if own := launches(problem, card):
+            if own := launches(problem, self._card):
                 return [RivalPlan(self, name, launch, own) for launch in own]
         return []
 
@@ -65,7 +64,5 @@ class RivalPlan:
 
     def run(self, pointers: Mapping[str, int], workspace: int, handle: Any) -> None:
         """Enqueue it on the stream in use."""
-        own = self._launch
-        function = self._kernels.function(self._source, own, self._together)
-        given = [np.uint64(pointers.get(x, 0)) if isinstance(x, str) else x for x in own.arguments]
-        function(own.grid, (own.threads,), tuple(given), shared_mem=own.shared_bytes)
+        function = self._kernels.function(self._source, self._launch, self._together)
+        self._launch.enqueue(function, pointers)

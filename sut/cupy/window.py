@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sut.cupy.convolution import Problem
-from sut.cupy.launch import LINE, Card, Launch, limits, whole
+from sut.cupy.launch import NONE, Card, Launch, in_lines, limits, whole
 from sut.cupy.numbers import DTYPES
 from sut.cupy.sources import TYPES
 
@@ -17,14 +17,11 @@ TILES = ((8, 56), (16, 28))
 
 def fits(problem: Problem) -> bool:
     """Whether the kernel solves it."""
-    if problem.dtype not in TYPES or problem.out != problem.dtype or problem.residual:
+    same = problem.stride == 1 and problem.pads == (1, 1, 1, 1)
+    if problem.filters[1:] != (3, 3) or not same or problem.residual or not in_lines(problem):
         return False
-    outputs, *kernel = problem.filters
-    size = DTYPES[problem.dtype].itemsize
-    small = problem.image[1] * size <= INPUT_BYTES and outputs <= OUTPUTS
-    aligned = problem.image[1] * size % LINE == 0 and outputs * size % LINE == 0
-    same = kernel == [3, 3] and problem.stride == 1 and problem.pads == (1, 1, 1, 1)
-    return small and aligned and same
+    input_bytes = problem.image[1] * DTYPES[problem.dtype].itemsize
+    return input_bytes <= INPUT_BYTES and problem.filters[0] <= OUTPUTS
 
 
 def launches(problem: Problem, card: Card) -> list[Launch]:
@@ -44,11 +41,12 @@ def _launch(tall: int, wide: int, problem: Problem, card: Card) -> Launch:
     batch, inputs, height, width = problem.image
     shared = _shared_bytes(tall, wide)
     tiles = batch * -(-height // tall) * -(-width // wide)
+    arrays = ("x", "w", "scale", "bias", "y")
     return Launch(
         f"window<{TYPES[problem.dtype]}, {tall}, {wide}, {WARPS}>",
         (min(tiles, card.at_once(shared, BLOCKS)), 1, 1),
         (
-            *("x", "w", "scale", "bias", "y"),
+            *(name if name in problem.tensors else NONE for name in arrays),
             *whole(batch, inputs, problem.filters[0], height, width),
             *limits(problem.low, problem.high),
         ),

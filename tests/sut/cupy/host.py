@@ -58,7 +58,7 @@ def launch(library, name, grid, threads, arguments):
             held.append(ctypes.c_void_p(None if x is None else x.ctypes.data))
         else:
             kind = ctypes.c_float if isinstance(x, float | np.floating) else ctypes.c_int
-            held.append(ctypes.c_int64(x) if isinstance(x, np.int64) else kind(x))
+            held.append(ctypes.c_int64(x) if isinstance(x, np.int64 | np.uint64) else kind(x))
     pointers = (ctypes.c_void_p * len(held))(*map(ctypes.addressof, held))
     blocks = (ctypes.c_uint * 3)(*(*grid, 1, 1)[:3])
     getattr(library, f"run_{name}")(blocks, threads, pointers)
@@ -66,7 +66,7 @@ def launch(library, name, grid, threads, arguments):
 
 def run(library, launch_, arrays):
     """One of our ``Launch``es, of an instance that the library has."""
-    given = [arrays.get(x) if isinstance(x, str) else x for x in launch_.arguments]
+    given = [arrays[x] if isinstance(x, str) else x for x in launch_.arguments]
     name = re.sub(r"\W+", "_", launch_.kernel).strip("_")
     launch(library, name, launch_.grid, launch_.threads, given)
 

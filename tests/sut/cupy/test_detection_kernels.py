@@ -1,5 +1,7 @@
 """The kernels of detection.cu, compiled for the processor, against ONNX Runtime."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -15,7 +17,7 @@ from sut.cupy.files import read
 from sut.cupy.steps import number_of, problem_of, steps_of, stored_channels
 
 from . import plain
-from .host import COMPILER, compiled, launch
+from .host import COMPILER, compiled, launch, run
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no g++")
 MOST = 12
@@ -146,11 +148,11 @@ def test_a_detector_is_read_and_answers_as_onnx_runtime_does(detector, kernels):
     for name, size in layer.workspace.items():
         arrays[name] = np.full(size * 3, 255, np.uint8)
     arrays["rows"] = np.full(wanted.shape, np.nan, np.float32)
-    for name, grid, threads, arguments in launches(network, layer, 3):
+    for own in launches(network, layer, 3):
         few = 32  # real threads meet slowly; predict has one for each default box
-        blocks = (grid[0] * threads // few, grid[1]) if name == "predict" else grid
-        given = [arrays[x] if isinstance(x, str) else x for x in arguments]
-        launch(kernels, name, blocks, few, given)
+        grid = own.grid
+        blocks = (grid[0] * own.threads // few, *grid[1:]) if own.kernel == "predict" else grid
+        run(kernels, replace(own, grid=blocks, threads=few), arrays)
     assert np.allclose(arrays["rows"], wanted, atol=2e-5)
 
 

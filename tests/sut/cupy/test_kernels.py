@@ -8,8 +8,8 @@ import pytest
 from sut.cupy.files import read
 from sut.cupy.graph import Average, Convolution, Network, shapes_of
 from sut.cupy.images import stored
+from sut.cupy.kernels import arg_max, gather, launch_of, stem_wide
 from sut.cupy.launch import Card
-from sut.cupy.launches import arg_max, gather, launch_of, stem_wide
 from sut.cupy.numbers import DTYPES
 from sut.cupy.steps import number_of, steps_of, stored_as
 

@@ -179,6 +179,24 @@ def test_what_no_kernel_solves_is_left_to_cudnn():
         assert not _launches(Problem(*shape, pads, "fp16", out, False, None, None), 1)[1]
 
 
+def test_a_kernel_gets_addresses_numbers_and_nothing_for_what_there_is_not():
+    problem, given = _problem("fp16", (1, 64, 8, 8), 64), []
+    launch = _launches(problem)[1][0]
+    launch.enqueue(lambda *positional, **named: given.append((positional, named)), _places(problem))
+    ((grid, block, arguments), named) = given[0]
+    assert (grid, block) == (launch.grid, (launch.threads,))
+    assert named == {"shared_mem": launch.shared_bytes}
+    assert list(arguments[:7]) == [100, 101, 0, 102, 0, 0, 103]  # no scale, share or residual
+    assert {type(x) for x in arguments[:7]} == {np.uint64}
+    assert list(arguments[7:9]) == [64, 64]
+    with pytest.raises(KeyError):
+        launch.enqueue(lambda *_, **__: None, {"x": 1})
+
+
+def _places(problem):
+    return {name: 100 + i for i, name in enumerate(problem.tensors)}
+
+
 def test_a_plan_is_compiled_once_with_those_that_it_is_tried_with():
     made = []
 
@@ -187,15 +205,8 @@ def test_a_plan_is_compiled_once_with_those_that_it_is_tried_with():
         function = lambda name: SimpleNamespace(max_dynamic_shared_size_bytes=0)  # noqa: E731
         return SimpleNamespace(get_function=function)
 
-    device = SimpleNamespace(
-        attributes={
-            "MultiProcessorCount": 132,
-            "MaxSharedMemoryPerMultiprocessor": 228 << 10,
-            "MaxSharedMemoryPerBlockOptin": 227 << 10,
-        }
-    )
-    cp = SimpleNamespace(RawModule=module, cuda=SimpleNamespace(Device=lambda: device))
-    rivals = Rivals(cp)
+    card = Card(132, 228 << 10, 227 << 10)
+    rivals = Rivals(SimpleNamespace(RawModule=module), card)
     assert len(rivals.version) == 8
     plans = rivals.plans(CASES[0])
     assert [plan.name for plan in plans] == [tile.kernel(CASES[0]) for tile in TILES]
