@@ -91,6 +91,13 @@ class Plan(Protocol):
         addresses by ``Problem.tensors``.
         """
 
+    def compiled(self) -> bytes | None:
+        """What to keep for a ``CompiledPlan``, once it is built; None if there is no need to."""
+
+
+UIDS = {"x": 1, "w": 2, "scale": 3, "bias": 4, "residual": 5, "residual_scale": 6, "y": 7}
+"""What cuDNN knows a tensor by, in a graph and in a compiled plan."""
+
 
 class Graph:
     """The cuDNN graph of a problem; raises what cuDNN raises if there is none."""
@@ -118,19 +125,15 @@ class Graph:
             dilation=[1, 1],
             compute_data_type=kind.INT32 if integer else kind.FLOAT,
         )
-        self._tensors = {"x": x, "w": w}
         if problem.dtype in ONE_BYTE:
             if integer:
                 y.set_data_type(kind.INT32)
-            self._tensors["scale"] = _tensor(graph, "scale", (1, outputs, 1, 1), kind.FLOAT)
-            y = graph.mul(a=y, b=self._tensors["scale"])
-        self._tensors["bias"] = _tensor(graph, "bias", (1, outputs, 1, 1), kind.FLOAT)
-        y = graph.add(a=y, b=self._tensors["bias"])
+            y = graph.mul(a=y, b=_tensor(graph, "scale", (1, outputs, 1, 1), kind.FLOAT))
+        y = graph.add(a=y, b=_tensor(graph, "bias", (1, outputs, 1, 1), kind.FLOAT))
         if problem.residual:
-            residual = self._tensors["residual"] = _tensor(graph, "residual", problem.result)
+            residual = _tensor(graph, "residual", problem.result)
             if problem.dtype in ONE_BYTE:
                 share = _tensor(graph, "residual_scale", (1, outputs, 1, 1), kind.FLOAT)
-                self._tensors["residual_scale"] = share
                 residual = graph.mul(a=residual, b=share)
             y = graph.add(a=y, b=residual)
         if problem.low is not None:
@@ -138,7 +141,7 @@ class Graph:
             y = graph.relu(input=y, lower_clip=problem.low, **limits)
         y.set_output(True).set_data_type(getattr(kind, cudnn_type(problem.out)))
         y.set_dim(list(problem.result)).set_stride(strides(problem.result))
-        self._tensors["y"] = y
+        y.set_uid(UIDS["y"])
         graph.validate()
         graph.build_operation_graph()
         graph.create_execution_plans([cudnn.heur_mode.A, cudnn.heur_mode.FALLBACK])
@@ -147,26 +150,56 @@ class Graph:
     def plans(self) -> list[CudnnPlan]:
         """What heuristics offer, the likeliest first."""
         count = int(self._graph.get_execution_plan_count())
-        return [CudnnPlan(self._graph, self._tensors, index) for index in range(count)]
+        return [CudnnPlan(self._graph, index) for index in range(count)]
 
 
 class CudnnPlan:
-    """A plan of a graph; ``tensors``: the graph's, by name."""
+    """The plan of a graph at place ``index``."""
 
-    def __init__(self, graph: Any, tensors: Mapping[str, Any], index: int) -> None:
-        self._graph, self._tensors, self._index = graph, tensors, index
+    def __init__(self, graph: Any, index: int) -> None:
+        self._graph, self._index = graph, index
         self.name = str(graph.get_plan_name_at_index(index))
         self.workspace = 0
 
     def build(self) -> None:
-        """Compile it, which takes 0.4 s; raises what cuDNN raises."""
+        """Compile it, which takes 0.4 s or more; raises what cuDNN raises."""
         self._graph.build_plan_at_index(self._index)
         self.workspace = int(self._graph.get_workspace_size_plan_at_index(self._index))
 
     def run(self, pointers: Mapping[str, int], workspace: int, handle: Any) -> None:
         """Enqueue it on the handle's stream."""
-        pack = {self._tensors[name]: pointer for name, pointer in pointers.items()}
-        self._graph.execute_plan_at_index(pack, workspace, self._index, handle)
+        self._graph.execute_plan_at_index(_by_uid(pointers), workspace, self._index, handle)
+
+    def compiled(self) -> bytes:
+        """The compiled plan, about 75 KB; raises what cuDNN raises if its engine has no such."""
+        self._graph.build_plan_at_index(self._index)  # which one the graph writes: built last
+        return bytes(self._graph.serialize())
+
+
+class CompiledPlan:
+    """A plan that was compiled by this cuDNN for this kind of device, in another process."""
+
+    def __init__(self, cudnn: Any, handle: Any, name: str, compiled: bytes) -> None:
+        self._cudnn, self._handle, self._compiled = cudnn, handle, compiled
+        self.name = name
+        self.workspace = 0
+
+    def build(self) -> None:
+        """Load it, which takes 5 ms; raises what cuDNN raises."""
+        self._graph = self._cudnn.pygraph(handle=self._handle)
+        self._graph.deserialize(self._handle, list(self._compiled))
+        self.workspace = int(self._graph.get_workspace_size())
+
+    def run(self, pointers: Mapping[str, int], workspace: int, handle: Any) -> None:
+        """Enqueue it on the handle's stream."""
+        self._graph.execute(_by_uid(pointers), workspace, handle)
+
+    def compiled(self) -> None:
+        """It is kept already."""
+
+
+def _by_uid(pointers: Mapping[str, int]) -> dict[int, int]:
+    return {UIDS[name]: pointer for name, pointer in pointers.items()}
 
 
 def strides(shape: tuple[int, int, int, int]) -> list[int]:
@@ -177,4 +210,4 @@ def strides(shape: tuple[int, int, int, int]) -> list[int]:
 
 def _tensor(graph: Any, name: str, shape: tuple[int, int, int, int], dtype: Any = None) -> Any:
     kind = {} if dtype is None else {"data_type": dtype}
-    return graph.tensor(name=name, dim=list(shape), stride=strides(shape), **kind)
+    return graph.tensor(name=name, uid=UIDS[name], dim=list(shape), stride=strides(shape), **kind)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sut.cupy.arena import arena_of
+from sut.cupy.book import PlanBook
 from sut.cupy.convolution import Plan, Problem
 from sut.cupy.detection import DetectionKernels
 from sut.cupy.detector import Detections
@@ -17,7 +18,7 @@ from sut.cupy.graph import Convolution, Network
 from sut.cupy.kernels import Kernels
 from sut.cupy.launch import card_of
 from sut.cupy.numbers import DTYPES
-from sut.cupy.plans import PlanBook, Tuner
+from sut.cupy.plans import Tuner
 from sut.cupy.rivals import Rivals
 from sut.cupy.steps import Step, number_of, problem_of, steps_of, stored_channels
 from sut.device import address, pinned

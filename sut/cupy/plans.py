@@ -3,52 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from loadgen.files import atomically
-from sut.cupy.convolution import Graph, Plan, Problem
+from sut.cupy.book import PlanBook
+from sut.cupy.convolution import CompiledPlan, Graph, Plan, Problem
 from sut.cupy.rivals import Rivals
 
 CANDIDATES = 6
 """Plans of cuDNN's that are timed, the likeliest first."""
 REPEATS = 10
-
-
-class PlanBook:
-    """Names of the best plans by device, cuDNN version and problem; kept in the file ``path``."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._names: dict[str, str] = {}
-        if path is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self._names = dict(json.loads(path.read_text()))
-
-    def get(self, key: str) -> str | None:
-        """The plan chosen before, if any."""
-        return self._names.get(key)
-
-    def put(self, key: str, name: str) -> None:
-        """Remember a choice."""
-        with self._lock:
-            self._names[key] = name
-
-    def save(self) -> None:
-        """Write the file in one piece; one that cannot be written costs the next run time only."""
-        if self._path is None:
-            return
-        with self._lock, contextlib.suppress(OSError):
-            text = json.dumps(self._names, indent=0, sort_keys=True)
-            with atomically(self._path) as file:
-                file.write(text.encode())
 
 
 class Tuner:
@@ -72,15 +39,34 @@ class Tuner:
         among = self._rivalry(bool(own))
         for known in (problem, like):
             name = self._book.get(among + known.key) if known else None
-            mine = [plan for plan in own if plan.name == name]
-            for plan in mine or [x for x in (theirs() if name else ()) if x.name == name]:
+            for plan in self._called(name, problem, own, theirs) if name else ():
                 with contextlib.suppress(Exception):
                     plan.build()
-                    self._book.put(among + problem.key, plan.name)
-                    return plan
-        best = self._fastest(problem, [*own, *theirs()[:CANDIDATES]])
-        self._book.put(among + problem.key, best.name)
-        return best
+                    return self._chosen(among, problem, plan)
+        return self._chosen(among, problem, self._fastest(problem, [*own, *theirs()[:CANDIDATES]]))
+
+    def _called(
+        self,
+        name: str,
+        problem: Problem,
+        own: Sequence[Plan],
+        theirs: Callable[[], Sequence[Plan]],
+    ) -> Iterator[Plan]:
+        """The plan of that name: ours, or cuDNN's as it was compiled before, or to be compiled."""
+        yield from (plan for plan in own if plan.name == name)
+        if compiled := self._book.compiled(self._compiled_key(problem, name)):
+            yield CompiledPlan(self._cudnn, self._handle, name, compiled)
+        yield from (plan for plan in theirs() if plan.name == name)
+
+    def _chosen(self, among: str, problem: Problem, plan: Plan) -> Plan:
+        self._book.put(among + problem.key, plan.name)
+        with contextlib.suppress(Exception):  # not every engine of cuDNN's can be written
+            if compiled := plan.compiled():
+                self._book.keep(self._compiled_key(problem, plan.name), compiled)
+        return plan
+
+    def _compiled_key(self, problem: Problem, name: str) -> str:
+        return f"{self._rivalry(False)}{self._cudnn.__version__} {name} {problem.key}"
 
     def _rivalry(self, ours: bool) -> str:
         """On which device, and among which plans, one was chosen: ``ours``, too?"""

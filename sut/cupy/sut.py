@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from loadgen import Batch, LoadedSet, Queries
 from sut.cupy.arena import arena_of
+from sut.cupy.book import PlanBook
 from sut.cupy.executor import Executor, Resident
 from sut.cupy.files import read
 from sut.cupy.graph import Network
 from sut.cupy.images import image_bytes, in_pinned_memory, upload
 from sut.cupy.needs import modules
-from sut.cupy.plans import PlanBook
 from sut.cupy.sentences import placed, row_bytes
 from sut.cupy.translation import Translation
 from sut.cupy.translation_executor import TranslationExecutor, TranslationResident, buffer_bytes

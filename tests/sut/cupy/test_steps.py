@@ -1,18 +1,14 @@
 """The arrays that the device gets, and the memory that it needs for them."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sut.cupy import plans
 from sut.cupy.arena import arena_of, bytes_of
-from sut.cupy.convolution import Problem
 from sut.cupy.executor import tuned_sizes
 from sut.cupy.files import read
 from sut.cupy.images import stored
-from sut.cupy.plans import PlanBook
 from sut.cupy.steps import number_of, problem_of, steps_of, stored_as, stored_image
 from sut.device import batch_sizes
 from sut.memory import check
@@ -136,113 +132,9 @@ def test_what_does_not_fit_is_refused_with_the_sizes():
         check(3, 3 << 30, parts)
 
 
-def test_plans_are_kept_from_run_to_run(tmp_path):
-    path = tmp_path / "deep" / "plans.json"
-    book = PlanBook(path)
-    book.put("a problem", "eng4")
-    book.save()
-    assert PlanBook(path).get("a problem") == "eng4"
-    path.write_text("{broken")
-    assert PlanBook(path).get("a problem") is None
-
-
 def test_graphs_are_close_where_batches_are_large():
     assert batch_sizes(1) == (1,)
     assert batch_sizes(8) == (1, 8)
     assert batch_sizes(12) == (1, 8, 12)
     assert batch_sizes(256) == (1, 8, 16, 32, 64, 96, 128, 192, 256)
     assert tuned_sizes(batch_sizes(200)) == [1, 8, 64, 200]
-
-
-class _Rivals:
-    """A cuDNN that offers the plans "a" to "h", of which "a" cannot be built, beside a kernel of
-    our own for problems of one pixel; ``fastest`` is."""
-
-    def __init__(self, monkeypatch):
-        self.timed, self.graphs, self.fastest = [], 0, "d"
-        monkeypatch.setattr(plans, "Graph", self._graph)
-        monkeypatch.setattr(plans, "_pretended", lambda cp, problem: {})
-        monkeypatch.setattr(plans, "_timed", self._timed)
-        runtime = SimpleNamespace(getDeviceProperties=lambda device: {"name": b"Card"})
-        device = lambda: SimpleNamespace(id=0)  # noqa: E731
-        empty = lambda count, dtype: SimpleNamespace(data=SimpleNamespace(ptr=0))  # noqa: E731
-        self.cp = SimpleNamespace(
-            cuda=SimpleNamespace(runtime=runtime, Device=device), empty=empty, uint8=None
-        )
-        self.own = SimpleNamespace(
-            version="1", plans=lambda p: [_Plan("own")] if p.filters[1:] == (1, 1) else []
-        )
-
-    def _graph(self, cudnn, handle, problem):
-        self.graphs += 1
-        return SimpleNamespace(plans=lambda: [_Plan(name) for name in "abcdefgh"])
-
-    def _timed(self, cp, stream, run):
-        name = run.func.__self__.name
-        self.timed.append(name)
-        return 1.0 if name == self.fastest else 2.0
-
-    def choose(self, book, problem, like=None):
-        self.timed.clear()
-        cudnn = SimpleNamespace(backend_version=lambda: 9)
-        return plans.Tuner(self.cp, cudnn, None, None, book, self.own).choose(problem, like).name
-
-
-class _Plan:
-    def __init__(self, name):
-        self.name, self.workspace = name, 0
-
-    def build(self):
-        if self.name == "a":
-            raise RuntimeError("not on this device")
-
-    def run(self, pointers, workspace, handle):
-        pass
-
-
-def test_a_plan_is_tuned_once_and_sizes_between_take_after_it(monkeypatch):
-    rivals, book = _Rivals(monkeypatch), plans.PlanBook(None)
-    full, between = _problem(64, 3), _problem(48, 3)
-    assert rivals.choose(book, full) == "d"
-    assert rivals.timed == ["b", "c", "d", "e", "f"]  # the likeliest six, less the one that fails
-    assert rivals.choose(book, full) == "d"
-    assert rivals.timed == []
-    assert rivals.choose(book, between, like=full) == "d"
-    assert rivals.timed == []
-    assert rivals.choose(book, _problem(40, 3), like=_problem(128, 3)) == "d"
-    assert rivals.timed == ["b", "c", "d", "e", "f"]
-
-
-def test_our_kernel_is_timed_beside_cudnns_and_needs_no_graph_once_it_is_chosen(monkeypatch):
-    rivals, book = _Rivals(monkeypatch), plans.PlanBook(None)
-    rivals.fastest = "own"
-    assert rivals.choose(book, _problem(64)) == "own"
-    assert rivals.timed == ["own", "b", "c", "d", "e", "f"]
-    assert rivals.choose(book, _problem(64)) == "own"
-    assert (rivals.timed, rivals.graphs) == ([], 1)
-
-
-def test_a_plan_that_was_chosen_beside_other_kernels_is_chosen_anew(monkeypatch):
-    rivals, book = _Rivals(monkeypatch), plans.PlanBook(None)
-    assert rivals.choose(book, _problem(64)) == rivals.choose(book, _problem(64, 3)) == "d"
-    rivals.own.version, rivals.fastest = "2", "own"
-    assert rivals.choose(book, _problem(64)) == "own"
-    assert rivals.choose(book, _problem(64, 3)) == "d"
-    assert rivals.timed == []
-
-
-def test_where_cudnn_has_no_graph_our_kernel_is_enough(monkeypatch):
-    def none(cudnn, handle, problem):
-        raise ValueError("not supported")
-
-    rivals, book = _Rivals(monkeypatch), plans.PlanBook(None)
-    monkeypatch.setattr(plans, "Graph", none)
-    assert rivals.choose(book, _problem(64)) == "own"
-    with pytest.raises(RuntimeError, match=r"cuDNN has no graph.*: not supported"):
-        rivals.choose(book, _problem(64, 3))
-
-
-def _problem(batch, kernel=1):
-    pads = (kernel // 2,) * 4
-    filters = (8, kernel, kernel)
-    return Problem((batch, 8, 4, 4), filters, 1, pads, "fp16", "fp16", False, None, None)

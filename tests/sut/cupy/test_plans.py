@@ -1,0 +1,196 @@
+"""The choice among plans, and what is kept of it from run to run."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from sut.cupy import plans
+from sut.cupy.book import PlanBook
+from sut.cupy.convolution import Problem
+
+
+def test_plans_are_kept_from_run_to_run(tmp_path):
+    path = tmp_path / "deep" / "plans.json"
+    book = PlanBook(path)
+    book.put("a problem", "eng4")
+    book.save()
+    assert PlanBook(path).get("a problem") == "eng4"
+    path.write_text("{broken")
+    assert PlanBook(path).get("a problem") is None
+
+
+class _Rivals:
+    """A cuDNN that offers the plans "a" to "h", of which "a" cannot be built, beside a kernel of
+    our own for problems of one pixel; ``fastest`` is. ``refuses``: to read what was compiled."""
+
+    def __init__(self, monkeypatch):
+        self.timed, self.graphs, self.fastest, self.refuses = [], 0, "d", False
+        self.cudnn = SimpleNamespace(
+            backend_version=lambda: 9, __version__="1", pygraph=lambda handle: _Read(self)
+        )
+        monkeypatch.setattr(plans, "Graph", self._graph)
+        monkeypatch.setattr(plans, "_pretended", lambda cp, problem: {})
+        monkeypatch.setattr(plans, "_timed", self._timed)
+        runtime = SimpleNamespace(getDeviceProperties=lambda device: {"name": b"Card"})
+        device = lambda: SimpleNamespace(id=0)  # noqa: E731
+        empty = lambda count, dtype: SimpleNamespace(data=SimpleNamespace(ptr=0))  # noqa: E731
+        self.cp = SimpleNamespace(
+            cuda=SimpleNamespace(runtime=runtime, Device=device), empty=empty, uint8=None
+        )
+        self.own = SimpleNamespace(
+            version="1", plans=lambda p: [_Plan("own")] if p.filters[1:] == (1, 1) else []
+        )
+
+    def _graph(self, cudnn, handle, problem):
+        self.graphs += 1
+        return SimpleNamespace(plans=lambda: [_Plan(name) for name in "abcdefgh"])
+
+    def _timed(self, cp, stream, run):
+        name = run.func.__self__.name
+        self.timed.append(name)
+        return 1.0 if name == self.fastest else 2.0
+
+    def choose(self, book, problem, like=None):
+        return self.plan(book, problem, like).name
+
+    def plan(self, book, problem, like=None):
+        self.timed.clear()
+        return plans.Tuner(self.cp, self.cudnn, 7, None, book, self.own).choose(problem, like)
+
+
+class _Plan:
+    def __init__(self, name):
+        self.name, self.workspace = name, 0
+
+    def build(self):
+        if self.name == "a":
+            raise RuntimeError("not on this device")
+
+    def run(self, pointers, workspace, handle):
+        pass
+
+    def compiled(self):
+        if self.name == "e":
+            raise RuntimeError("this engine cannot be written")
+        return None if self.name == "own" else self.name.encode()
+
+
+class _Read:
+    """A graph of cuDNN's that reads what was compiled."""
+
+    def __init__(self, rivals):
+        self.rivals, self.ran = rivals, []
+
+    def deserialize(self, handle, data):
+        if self.rivals.refuses or handle != 7:
+            raise ValueError("of another cuDNN")
+        self.data = bytes(data)
+
+    def get_workspace_size(self):
+        return 11
+
+    def execute(self, pack, workspace, handle):
+        self.ran.append((pack, workspace, handle))
+
+
+def test_a_plan_is_tuned_once_and_sizes_between_take_after_it(monkeypatch):
+    rivals, book = _Rivals(monkeypatch), PlanBook(None)
+    full, between = _problem(64, 3), _problem(48, 3)
+    assert rivals.choose(book, full) == "d"
+    assert rivals.timed == ["b", "c", "d", "e", "f"]  # the likeliest six, less the one that fails
+    assert rivals.choose(book, full) == "d"
+    assert rivals.timed == []
+    assert rivals.choose(book, between, like=full) == "d"
+    assert rivals.timed == []
+    assert rivals.choose(book, _problem(40, 3), like=_problem(128, 3)) == "d"
+    assert rivals.timed == ["b", "c", "d", "e", "f"]
+
+
+def test_our_kernel_is_timed_beside_cudnns_and_needs_no_graph_once_it_is_chosen(monkeypatch):
+    rivals, book = _Rivals(monkeypatch), PlanBook(None)
+    rivals.fastest = "own"
+    assert rivals.choose(book, _problem(64)) == "own"
+    assert rivals.timed == ["own", "b", "c", "d", "e", "f"]
+    assert rivals.choose(book, _problem(64)) == "own"
+    assert (rivals.timed, rivals.graphs) == ([], 1)
+
+
+def test_a_plan_that_was_chosen_beside_other_kernels_is_chosen_anew(monkeypatch):
+    rivals, book = _Rivals(monkeypatch), PlanBook(None)
+    assert rivals.choose(book, _problem(64)) == rivals.choose(book, _problem(64, 3)) == "d"
+    rivals.own.version, rivals.fastest = "2", "own"
+    assert rivals.choose(book, _problem(64)) == "own"
+    assert rivals.choose(book, _problem(64, 3)) == "d"
+    assert rivals.timed == []
+
+
+def test_where_cudnn_has_no_graph_our_kernel_is_enough(monkeypatch):
+    def none(cudnn, handle, problem):
+        raise ValueError("not supported")
+
+    rivals, book = _Rivals(monkeypatch), PlanBook(None)
+    monkeypatch.setattr(plans, "Graph", none)
+    assert rivals.choose(book, _problem(64)) == "own"
+    with pytest.raises(RuntimeError, match=r"cuDNN has no graph.*: not supported"):
+        rivals.choose(book, _problem(64, 3))
+
+
+def test_what_was_compiled_is_read_in_the_next_process(monkeypatch, tmp_path):
+    rivals, book = _Rivals(monkeypatch), PlanBook(tmp_path / "plans.json")
+    full, between = _problem(64, 3), _problem(48, 3)
+    assert isinstance(rivals.plan(book, full), _Plan)
+    assert isinstance(rivals.plan(book, between, like=full), _Plan)
+    book.save()
+    again, rivals.graphs = PlanBook(tmp_path / "plans.json"), 0
+    for problem in (full, between):
+        plan = rivals.plan(again, problem)
+        assert (plan.name, plan.workspace) == ("d", 11)
+    assert (rivals.timed, rivals.graphs) == ([], 0)
+    plan.run({"x": 100, "residual": 200, "y": 300}, 400, 7)
+    assert plan._graph.data == b"d"
+    assert plan._graph.ran == [({1: 100, 5: 200, 7: 300}, 400, 7)]
+
+
+@pytest.mark.parametrize("change", ["refuses", "broken", "cuDNN", "frontend", "gone"])
+def test_what_cannot_be_read_is_compiled_again(monkeypatch, tmp_path, change):
+    rivals, book = _Rivals(monkeypatch), PlanBook(tmp_path / "plans.json")
+    rivals.plan(book, _problem(64, 3))
+    (kept,) = (tmp_path / "plans").iterdir()
+    match change:
+        case "refuses":
+            rivals.refuses = True
+        case "broken":
+            kept.write_bytes(kept.read_bytes()[:-3])
+        case "cuDNN":
+            rivals.cudnn.backend_version = lambda: 10
+        case "frontend":
+            rivals.cudnn.__version__ = "2"
+        case "gone":
+            kept.unlink()
+    plan = rivals.plan(book, _problem(64, 3))
+    assert isinstance(plan, _Plan) and plan.name == "d"
+    assert bool(rivals.timed) == (change == "cuDNN")  # names hold for one version of cuDNN
+    if change not in ("refuses", "cuDNN"):
+        assert rivals.plan(book, _problem(64, 3)).workspace == 11  # and kept again
+
+
+def test_a_plan_that_cannot_be_written_is_compiled_each_time(monkeypatch, tmp_path):
+    rivals, book = _Rivals(monkeypatch), PlanBook(tmp_path / "plans.json")
+    rivals.fastest = "e"
+    for _ in range(2):
+        plan = rivals.plan(book, _problem(64, 3))
+        assert isinstance(plan, _Plan) and plan.name == "e"
+    assert rivals.graphs == 2 and not (tmp_path / "plans").exists()
+
+
+def test_a_folder_that_cannot_be_written_costs_time_only(monkeypatch, tmp_path):
+    (tmp_path / "plans").write_text("no folder")
+    rivals, book = _Rivals(monkeypatch), PlanBook(tmp_path / "plans.json")
+    for _ in range(2):
+        assert isinstance(rivals.plan(book, _problem(64, 3)), _Plan)
+
+
+def _problem(batch, kernel=1):
+    pads = (kernel // 2,) * 4
+    filters = (8, kernel, kernel)
+    return Problem((batch, 8, 4, 4), filters, 1, pads, "fp16", "fp16", False, None, None)
