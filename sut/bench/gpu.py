@@ -1,7 +1,7 @@
 """Measure the systems of this machine's GPU, beside PyTorch on the same card.
 
-Networks on ``sut=cupy`` in every scenario, classifiers and GNMT layer by layer, too; all five
-networks offline on all systems that are installed.
+Networks on ``sut=cupy`` in every scenario and layer by layer; all five networks offline on all
+systems that are installed.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _ours(given: Subject, plain: Subject, asked: Any, say: Any) -> float:
             best = max(best, found)
             say(**label, batch=batch, images_per_s=found, ms=1e3 * batch / found)
     if "steps" not in asked.without:
-        _steps(sut, max(asked.batches), label, say)
+        profile.show(sut, max(asked.batches), label, say)
     if "scenarios" not in asked.without:
         best = max(best, scenarios(sut, given.name, given.samples, asked.seconds, label, say))
     return best
@@ -164,36 +164,6 @@ def _check(sut: CupySut, given: Subject, plain: Subject, label: Any, say: Any) -
         **label,
         top1=float((answers == given.labels).mean()),
         agrees_with_onnxruntime=float((answers[:count] == wanted.argmax(1)).mean()),
-    )
-
-
-def _steps(sut: CupySut, batch: int, label: Any, say: Any) -> None:
-    executor = sut._executors[0]
-    assert isinstance(executor, Executor)
-    found = profile.steps(executor._resident, executor, batch, sut._sources[0])
-    kinds: dict[tuple[str, str], list[profile.Timed]] = {}
-    for x in found:
-        kinds.setdefault((x.kind, x.shape), []).append(x)
-    whole = sum(x.time_ms for x in found)
-    for (kind, shape), group in sorted(kinds.items(), key=lambda k: -sum(x.time_ms for x in k[1])):
-        ms = sum(x.time_ms for x in group)
-        say(
-            **label,
-            step=kind,
-            shape=shape.replace(" ", ""),
-            count=len(group),
-            ms=ms,
-            share=ms / whole,
-            tb_s=sum(x.least_bytes for x in group) / ms / 1e9,
-            tflop_s=sum(x.operations for x in group) / ms / 1e9,
-        )
-    say(
-        **label,
-        steps=len(found),
-        batch=batch,
-        ms=whole,
-        gb=sum(x.least_bytes for x in found) / 1e9,
-        tflop=sum(x.operations for x in found) / 1e12,
     )
 
 

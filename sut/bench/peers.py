@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sut.bench import profile
 from sut.bench.networks import NETWORKS, Subject
 from sut.bench.scenarios import offline, scenarios
 from sut.bench.torch_graph import images_per_s
@@ -81,6 +82,9 @@ def compare(
             else:
                 rate = offline(sut, given.samples, asked.seconds)
                 say(**label, scenario="offline", samples_per_s=rate)
+            if system == "cupy" and "steps" not in asked.without:
+                sut.load(given.samples)  # a run has unloaded them
+                profile.show(sut, batch, label, say)
             if NETWORKS[name].task == "object_detection" and "check" not in asked.without:
                 say(**label, alike=_checked(sut, given, subjects("fp32")))
             sut.unload()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sut.cupy import CupySut
 from sut.cupy.arena import bytes_of
+from sut.cupy.detector import Detections
 from sut.cupy.executor import Executor, Resident
 from sut.cupy.graph import Convolution, Dense
 from sut.cupy.images import image_bytes
@@ -34,7 +37,8 @@ def steps(resident: Resident, executor: Executor, batch: int, samples: Any) -> l
     with executor.stream:
         for step, arrays in zip(resident.steps, resident.arrays, strict=True):
             layer = step.layer
-            read = [sizes.get(layer.source, image_bytes(network))]
+            sources = layer.sources if isinstance(layer, Detections) else (layer.source,)
+            read = [sizes.get(name, image_bytes(network)) for name in sources]
             own = 0
             if isinstance(layer, Convolution):
                 if layer.residual:
@@ -51,6 +55,39 @@ def steps(resident: Resident, executor: Executor, batch: int, samples: Any) -> l
                 Timed(step.kind, layer.name, form, time_ms, moved * batch + weights, operations)
             )
     return found
+
+
+def show(sut: CupySut, batch: int, label: dict[str, Any], say: Callable[..., None]) -> None:
+    """A line for each kind and shape, the longest first, and one for the whole batch; ``sut`` has
+    its samples loaded.
+    """
+    executor = sut._executors[0]
+    assert isinstance(executor, Executor)
+    found = steps(executor._resident, executor, batch, sut._sources[0])
+    kinds: dict[tuple[str, str], list[Timed]] = {}
+    for x in found:
+        kinds.setdefault((x.kind, x.shape), []).append(x)
+    whole = sum(x.time_ms for x in found)
+    for (kind, shape), group in sorted(kinds.items(), key=lambda k: -sum(x.time_ms for x in k[1])):
+        ms = sum(x.time_ms for x in group)
+        say(
+            **label,
+            step=kind,
+            shape=shape.replace(" ", ""),
+            count=len(group),
+            ms=ms,
+            share=ms / whole,
+            tb_s=sum(x.least_bytes for x in group) / ms / 1e9,
+            tflop_s=sum(x.operations for x in group) / ms / 1e9,
+        )
+    say(
+        **label,
+        steps=len(found),
+        batch=batch,
+        ms=whole,
+        gb=sum(x.least_bytes for x in found) / 1e9,
+        tflop=sum(x.operations for x in found) / 1e12,
+    )
 
 
 def _timed(cp: Any, executor: Executor, step: Any, arrays: Any, batch: int, samples: Any) -> float:
