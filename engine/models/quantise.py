@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -24,6 +25,7 @@ from onnxruntime.quantization import (
     quantize_dynamic,
     quantize_static,
 )
+from onnxruntime.quantization.calibrate import CalibraterBase
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from engine.cache import Cache
@@ -38,7 +40,8 @@ KEPT_PERCENT = 99.99
 SCORES = ("Gemm", "MatMul")
 PRODUCTS = ("Conv", *SCORES)
 ARITHMETIC = ("Add", "Mul", "Concat")
-LAYERS = (*PRODUCTS, *ARITHMETIC, "Relu", "Clip", "MaxPool", "AveragePool")
+BETWEEN = (*ARITHMETIC, "Relu", "Clip", "MaxPool", "AveragePool")
+LAYERS = (*PRODUCTS, *BETWEEN)
 """What is quantised. Global averages stay in floating point, and so do the outputs of matrix
 products: 8 bits would tie close scores. For detectors see ``kept_in_floating_point``."""
 
@@ -70,25 +73,26 @@ def quantise(
             fold(whole)
             onnx.save(whole, str(folded))
             kept = kept_in_floating_point(whole)
-            quantize_static(
-                str(folded),
-                str(target),
-                _Batches(feeds),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=list(LAYERS),
-                nodes_to_exclude=kept,
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=(
-                    CalibrationMethod.Percentile if percentile else CalibrationMethod.MinMax
-                ),
-                extra_options={
-                    "OpTypesToExcludeOutputQuantization": list(SCORES),
-                    "CalibPercentile": KEPT_PERCENT,
-                    "TensorQuantOverrides": weight_ranges(whole, kept) if saturating else {},
-                },
-            )
+            with _calibrating_all_but(kept):
+                quantize_static(
+                    str(folded),
+                    str(target),
+                    _Batches(feeds),
+                    quant_format=QuantFormat.QDQ,
+                    op_types_to_quantize=list(LAYERS),
+                    nodes_to_exclude=kept,
+                    per_channel=True,
+                    activation_type=QuantType.QUInt8,
+                    weight_type=QuantType.QInt8,
+                    calibrate_method=(
+                        CalibrationMethod.Percentile if percentile else CalibrationMethod.MinMax
+                    ),
+                    extra_options={
+                        "OpTypesToExcludeOutputQuantization": list(SCORES),
+                        "CalibPercentile": KEPT_PERCENT,
+                        "TensorQuantOverrides": weight_ranges(whole, kept) if saturating else {},
+                    },
+                )
     except (OSError, ConfigError):
         raise
     except Exception as error:  # the tools raise bare Exception for networks they cannot handle
@@ -147,7 +151,7 @@ def _weights_into_loops(model: ModelProto) -> None:
 
 
 def kept_in_floating_point(model: ModelProto) -> list[str]:
-    """Names of the nodes that post-process what the last layers answer, and of those layers.
+    """Names of the layers that answer, and of all in ``LAYERS`` that post-processes the answers.
 
     Coordinates do not fit into 8 bits, and neither do answers that are computed with further: a
     detector's. A network that ends in its layers, or in their activations, has no such nodes.
@@ -159,10 +163,11 @@ def kept_in_floating_point(model: ModelProto) -> list[str]:
         if node.op_type in PRODUCTS or followed:
             needed.update(node.input)
         if not followed and node.op_type == "Conv":
-            last.append(node.name)
-        elif not followed and node.op_type in ARITHMETIC:
-            after.append(node.name)
-    return [name for name in (*last, *after) if name] if after else []
+            last.append(node)
+        elif not followed and node.op_type in BETWEEN:
+            after.append(node)
+    computes = any(node.op_type in ARITHMETIC for node in after)
+    return [node.name for node in (*last, *after) if node.name] if computes else []
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc]
@@ -188,6 +193,26 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         tempfile.tempdir = before
+
+
+@contextlib.contextmanager
+def _calibrating_all_but(kept: Sequence[str]) -> Iterator[None]:
+    """The tools collect the values of what they are told to exclude, too.
+
+    A detector's boxes are exponentials, which may be infinite: no histogram holds those.
+    """
+    plain = CalibraterBase.select_tensors_to_calibrate
+
+    def selected(self: CalibraterBase, model: ModelProto) -> tuple[set[str], dict[str, Any]]:
+        found, infos = plain(self, model)
+        nodes = [n for n in model.graph.node if n.op_type in LAYERS and n.name not in kept]
+        return found & {name for n in nodes for name in (*n.input, *n.output)}, infos
+
+    CalibraterBase.select_tensors_to_calibrate = selected
+    try:
+        yield
+    finally:
+        CalibraterBase.select_tensors_to_calibrate = plain
 
 
 @contextlib.contextmanager

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-from onnx import helper
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
 
-from engine.models.quantise import kept_in_floating_point
+from engine.cache import Cache
+from engine.models.quantise import kept_in_floating_point, quantise
 
 
 def kept(nodes):
@@ -21,7 +25,7 @@ def test_post_processing_and_what_it_works_on_stay_in_floating_point():
         helper.make_node("Concat", ["e", "e"], ["f"], "joined", axis=1),
         helper.make_node("Mul", ["d", "s"], ["g"]),
     ]
-    assert kept(nodes) == {"second", "scaled", "joined"}
+    assert kept(nodes) == {"second", "activation", "scaled", "joined"}
 
 
 def test_a_network_that_ends_in_its_layers_is_quantised_to_the_end():
@@ -33,3 +37,36 @@ def test_a_network_that_ends_in_its_layers_is_quantised_to_the_end():
         helper.make_node("GlobalAveragePool", ["d"], ["e"], "average"),
     ]
     assert kept(nodes) == set()
+
+
+@pytest.mark.parametrize("percentile", [False, True])
+def test_boxes_without_bounds_do_not_keep_the_layers_from_being_quantised(percentile, tmp_path):
+    """As a detector's are whose offsets are far from any object: exponentials beyond float32."""
+    draw = np.random.default_rng(0)
+    constants = {
+        "first": draw.standard_normal((4, 3, 3, 3)),
+        "second": 1e3 * draw.standard_normal((4, 4, 1, 1)),
+        "size": np.full((1, 4, 1, 1), 0.5),
+        "low": np.array(0),
+        "high": np.array(1),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "first"], ["a"], "first"),
+        helper.make_node("Relu", ["a"], ["b"], "activation"),
+        helper.make_node("Conv", ["b", "second"], ["c"], "head"),
+        helper.make_node("Exp", ["c"], ["d"], "growth"),
+        helper.make_node("Mul", ["d", "size"], ["e"], "scaled"),
+        helper.make_node("Clip", ["e", "low", "high"], ["y"], "inside"),
+    ]
+    values = [numpy_helper.from_array(np.float32(v), name) for name, v in constants.items()]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 8, 8])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4, 6, 6])
+    graph = helper.make_graph(nodes, "boxes", [x], [y], values)
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "fp32.onnx")
+    images = draw.standard_normal((4, 3, 8, 8)).astype(np.float32)
+    target = tmp_path / "int8.onnx"
+    quantise(tmp_path / "fp32.onnx", target, [{"x": images}], False, Cache(tmp_path), percentile)
+    found = onnx.load(target).graph.node
+    assert {n.input[0] for n in found if n.op_type == "QuantizeLinear"} == {"x", "b"}
+    assert [n.input[0] for n in found if n.name == "growth"] == ["c"]
