@@ -18,7 +18,7 @@ from sut.bench.torch_graph import network as torch_network
 SYSTEMS: dict[str, dict[str, tuple[str, ...]]] = {
     "cupy": {
         "image_classification": ("fp16", "int8"),
-        "object_detection": ("fp16",),
+        "object_detection": ("fp16", "int8"),
         "translation": ("fp16",),
     },
     "onnxruntime": {

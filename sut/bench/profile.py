@@ -12,8 +12,8 @@ from sut.cupy import CupySut
 from sut.cupy.arena import bytes_of
 from sut.cupy.detector import Detections
 from sut.cupy.executor import Executor, Resident
-from sut.cupy.graph import Convolution, Dense
 from sut.cupy.images import image_bytes
+from sut.cupy.layers import Convolution, Dense
 
 REPEATS = 20
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sut.cupy.detector import Detections
-from sut.cupy.graph import Average, Convolution, Dense, Layer, Network
+from sut.cupy.graph import Network
+from sut.cupy.layers import Average, Convolution, Dense, Layer
 from sut.cupy.numbers import DTYPES
 from sut.cupy.steps import number_of, stored_channels
 

@@ -14,9 +14,10 @@ from sut.cupy.book import PlanBook
 from sut.cupy.convolution import Plan, Problem
 from sut.cupy.detection import DetectionKernels
 from sut.cupy.detector import Detections
-from sut.cupy.graph import Convolution, Network
+from sut.cupy.graph import Network
 from sut.cupy.kernels import Kernels
 from sut.cupy.launch import card_of
+from sut.cupy.layers import Convolution
 from sut.cupy.numbers import DTYPES
 from sut.cupy.plans import Tuner
 from sut.cupy.rivals import Rivals

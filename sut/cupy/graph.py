@@ -15,62 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sut.cupy.detector import Detections, ending
+from sut.cupy.layers import (
+    Average,
+    Convolution,
+    Dense,
+    Layer,
+    MaxPool,
+    shapes_of,
+    with_halves,
+)
 from sut.normalisation import EPSILON, folded
-
-Floats = NDArray[np.float32]
-Pads = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """``clip(conv(source, weights) + bias + residual, low, high)``.
-
-    ``weights``: float32 [outputs, inputs / group, kernel, kernel]; ``pads``: top, left, bottom,
-    right. ``residual``: the tensor that is added, ``low`` and ``high``: the limits, if any.
-    """
-
-    name: str
-    source: str
-    weights: Floats
-    bias: Floats
-    stride: int
-    pads: Pads
-    group: int = 1
-    residual: str | None = None
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True)
-class MaxPool:
-    """The largest value of each window."""
-
-    name: str
-    source: str
-    kernel: int
-    stride: int
-    pads: Pads
-
-
-@dataclass(frozen=True)
-class Average:
-    """The mean of each channel over all pixels."""
-
-    name: str
-    source: str
-
-
-@dataclass(frozen=True)
-class Dense:
-    """``source @ weights.T + bias``; weights float32 [outputs, inputs]."""
-
-    name: str
-    source: str
-    weights: Floats
-    bias: Floats
-
-
-Layer = Convolution | MaxPool | Average | Dense | Detections
 
 
 @dataclass(frozen=True)
@@ -155,8 +109,6 @@ class _Reader:
         """What has been read."""
         if self._detections is not None:
             self._append(self._detections)
-            if self._ranges:
-                raise RuntimeError("sut=cupy runs detectors in half precision: set precision=fp16.")
             self._best[self._detections.name] = self._detections.name
         if output not in self._best:
             raise RuntimeError(
@@ -164,12 +116,14 @@ class _Reader:
                 f"model.output to one of: {', '.join(self._best) or 'none in this network'}."
             )
         layers = tuple(self._layers.values())
-        shapes = shapes_of(self._input, self._image, layers)
         best = self._best[output]
         ranges = {name: (low, high) for name, (low, high) in self._ranges.items() if low < high}
         for layer in layers:  # a pool passes its numbers on: one range on both sides
             if isinstance(layer, MaxPool) and (own := ranges.get(layer.name)):
                 ranges[layer.name] = ranges.setdefault(layer.source, own)
+        if self._detections is not None:
+            layers = with_halves(layers, self._detections.sources, ranges)
+        shapes = shapes_of(self._input, self._image, layers)
         return Network(self._input, self._image, layers, best, ranges, shapes)
 
     def _ends(self, node: Any) -> bool:
@@ -329,36 +283,6 @@ class _Reader:
         scale = np.asarray(self._constants[node.input[1]])
         zero = self._constants[node.input[2]] if len(node.input) > 2 else np.zeros((), np.uint8)
         return scale, np.asarray(zero)
-
-
-def shapes_of(
-    image: str, shape: tuple[int, int, int], layers: tuple[Layer, ...]
-) -> dict[str, tuple[int, int, int]]:
-    """Channels, height and width of every tensor."""
-    shapes = {image: shape}
-    for layer in layers:
-        channels, height, width = shapes[layer.source]
-        match layer:
-            case Convolution():
-                channels, kernel = len(layer.weights), layer.weights.shape[2]
-                shapes[layer.name] = (channels, *_sides(layer, height, width, kernel))
-            case MaxPool():
-                shapes[layer.name] = (channels, *_sides(layer, height, width, layer.kernel))
-            case Average():
-                shapes[layer.name] = (channels, 1, 1)
-            case Dense():
-                shapes[layer.name] = (len(layer.weights), 1, 1)
-            case Detections():
-                shapes[layer.name] = (7, layer.most, 1)
-    return shapes
-
-
-def _sides(layer: Convolution | MaxPool, height: int, width: int, kernel: int) -> tuple[int, int]:
-    top, left, bottom, right = layer.pads
-    return (
-        (height + top + bottom - kernel) // layer.stride + 1,
-        (width + left + right - kernel) // layer.stride + 1,
-    )
 
 
 def _along(per_channel: NDArray[Any], values: NDArray[Any], attributes: Mapping[str, Any]) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sut.cupy.graph import Convolution, Network
+from sut.cupy.graph import Network
+from sut.cupy.layers import Convolution
 from sut.cupy.steps import CHANNELS, stored_image
 from sut.device import pinned
 

@@ -257,6 +257,18 @@ __global__ void __launch_bounds__(256) average(
     *(Words<__half, 8>*)(y + int64(image) * channels + channel) = words_of<__half>(sums);
 }
 
+// Numbers of 8 bits as halves, for convolutions whose weights 8 bits are too few for; each thread takes
+// eight. With a power of two as the factor nothing is rounded.
+__global__ void halved(const int8* x, __half* y, int eights, float zero, float factor)
+{
+    const int64 i = int64(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i >= eights) return;
+    float values[8];
+    read(((const Words<int8, 8>*)x)[i], values);
+    for (int j = 0; j < 8; ++j) values[j] = (values[j] - zero) * factor;
+    ((Words<__half, 8>*)y)[i] = words_of<__half>(values);
+}
+
 // The place of each row's largest value, the first of several; one warp has a row.
 __global__ void arg_max(const float* x, int64* y, int batch, int count, int pitch)
 {

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from sut.cupy.graph import Convolution, MaxPool, Network
+from sut.cupy.graph import Network
 from sut.cupy.launch import LINE, Card, Launch, limits, whole
+from sut.cupy.layers import Convolution, MaxPool
 from sut.cupy.numbers import DTYPES
 from sut.cupy.sources import TYPES, source
-from sut.cupy.steps import CHANNELS, Step, number_of, stem_steps, stored_image
+from sut.cupy.steps import CHANNELS, Step, number_of, stem_steps, stored_as, stored_image
 
 TALL, WIDEST = (8, 4), 112
 """Lines, as many as a block has shared memory for, and the most pixels of one, that a block of the
@@ -68,6 +69,8 @@ def launch_of(network: Network, step: Step, batch: int, card: Card) -> Launch | 
             return _max_pool(network, layer, batch)
         case "average", _:
             return _average(network, step, batch)
+        case "halved", _:
+            return _halved(network, step, batch)
     return None
 
 
@@ -175,6 +178,14 @@ def _average(network: Network, step: Step, batch: int) -> Launch:
         (-(-channels // 256), batch, 1),
         ("x", "y", *whole(channels, height * width), *scale),
     )
+
+
+def _halved(network: Network, step: Step, batch: int) -> Launch:
+    """Numbers of 8 bits as halves."""
+    eights = batch * int(np.prod(network.shapes[step.layer.name])) // 8
+    unit = stored_as(network, step.layer.name).factor / step.source.factor
+    numbers = np.float32(step.source.zero), np.float32(unit)
+    return Launch("halved", _of(eights), ("x", "y", *whole(eights), *numbers))
 
 
 def _of(threads: int) -> tuple[int, int, int]:

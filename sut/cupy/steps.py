@@ -6,6 +6,7 @@ biases and limits here, so that the device never looks at a range.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 
 from sut.cupy.convolution import Problem
 from sut.cupy.detector import Detections
-from sut.cupy.graph import Average, Convolution, Dense, Layer, MaxPool, Network
+from sut.cupy.graph import Network
+from sut.cupy.layers import Average, Convolution, Dense, Halved, Layer, MaxPool
 from sut.cupy.numbers import DTYPES
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -43,7 +45,7 @@ FLOATING = Stored()
 class Step:
     """A layer with its ``arrays`` as the device wants them.
 
-    ``kind``: stem, convolution, depthwise, max_pool, average, dense or detections. ``low``,
+    ``kind``: stem, convolution, depthwise, max_pool, average, dense, halved or detections. ``low``,
     ``high``: limits in the numbers of the result, None where nothing is clipped. ``source``: how
     what it reads is stored.
     """
@@ -59,8 +61,9 @@ class Step:
 def number_of(network: Network, name: str) -> str:
     """The kind of numbers that a layer's result is stored in.
 
-    fp32 for a head, int8 if the network is quantised there; a result without a range that only an
-    average reads stays in 16 bits. Raises RuntimeError for one that a layer in 8 bits needs.
+    fp32 for a head, fp16 for what it reads in a quantised network, int8 where that is quantised; a
+    result without a range that only an average reads stays in 16 bits. Raises RuntimeError for one
+    that a layer in 8 bits needs.
     """
     if network.is_head(name):
         return "fp32"
@@ -68,6 +71,8 @@ def number_of(network: Network, name: str) -> str:
         return network.half
     if name in network.ranges:
         return "int8"
+    if _halved(network, name):
+        return "fp16"
     for layer in network.layers:
         reads = layer.source == name or getattr(layer, "residual", None) == name
         if reads and not isinstance(layer, Average | Dense):
@@ -95,8 +100,12 @@ def stored_as(network: Network, name: str) -> Stored:
     """How a tensor is stored.
 
     In 8 bits its range takes all 256 numbers, except where a convolution of cuDNN reads it beyond
-    its edges: what is there is the number 0, which must then stand for the value 0.
+    its edges: what is there is the number 0, which must then stand for the value 0. Halves hold
+    8 bits as they are, times a power of two.
     """
+    if made := _halved(network, name):
+        factor = stored_as(network, made.source).factor
+        return Stored(factor / 2.0 ** round(math.log2(factor)))
     if number_of(network, name) != "int8":
         return FLOATING
     low, high = network.ranges[name]
@@ -104,6 +113,11 @@ def stored_as(network: Network, name: str) -> Stored:
         return Stored(HIGHEST / max(-low, high))
     factor = (HIGHEST - LOWEST) / (high - low)
     return Stored(factor, int(np.clip(np.rint(LOWEST - factor * low), LOWEST, HIGHEST)))
+
+
+def _halved(network: Network, name: str) -> Halved | None:
+    """The layer that makes ``name``, if that is a copy in half precision."""
+    return next((x for x in network.layers if isinstance(x, Halved) and x.name == name), None)
 
 
 def _read_beyond_edges(network: Network, name: str) -> bool:
@@ -132,6 +146,8 @@ def _step(network: Network, layer: Layer, first: bool) -> Step:
             return Step("detections", layer, arrays)
         case Average():
             return Step("average", layer, {}, source=stored_as(network, layer.source))
+        case Halved():
+            return Step("halved", layer, {}, source=stored_as(network, layer.source))
         case Convolution():
             number = number_of(network, layer.name)
             channels, aligned = len(layer.weights), ALIGNED[number]
@@ -148,11 +164,11 @@ def _step(network: Network, layer: Layer, first: bool) -> Step:
             if layer.group > 1:
                 arrays = _depthwise(layer, source, result)
                 return Step("depthwise", layer, arrays, low, high, source)
-            if not network.ranges:
+            if (reads := number_of(network, layer.source)) != "int8":
                 more = stored_channels(network, layer.name) - channels
-                weights = np.pad(layer.weights, ((0, more), *3 * ((0, 0),)))
+                weights = np.pad(layer.weights / source.factor, ((0, more), *3 * ((0, 0),)))
                 arrays = {
-                    "w": _channels_last(weights).astype(DTYPES[network.half]),
+                    "w": _channels_last(weights).astype(DTYPES[reads]),
                     "bias": np.pad(layer.bias, (0, more)),
                 }
             else:

@@ -35,8 +35,8 @@ for a batch that ends early.
 
 
 class CupySut:
-    """Run an image classifier's ONNX file on NVIDIA GPUs, in ``precision``: fp16, bf16, or int8 if
-    it is quantised, with fp16 for the rest; an SSD's in fp16 or bf16, GNMT's in fp16.
+    """Run the ONNX file of an image classifier or an SSD on NVIDIA GPUs, in ``precision``: fp16,
+    bf16, or int8 if it is quantised, with fp16 for the rest; GNMT's in fp16.
 
     ``output``: the network's output that is the response, the arg max of its last layer, the rows
     of a detector, or the translations.

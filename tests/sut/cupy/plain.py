@@ -1,9 +1,12 @@
 """The fused layers in NumPy, in floating point: what a reader must have understood."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from sut.cupy.detector import Detections
-from sut.cupy.graph import Average, Convolution, Dense
+from sut.cupy.layers import Average, Convolution, Dense, Halved
+from sut.cupy.steps import number_of, steps_of, stored_as
 
 
 def outputs(network, images):
@@ -19,6 +22,8 @@ def outputs(network, images):
                 if layer.residual:
                     y = y + made[layer.residual]
                 made[layer.name] = np.clip(y, layer.low, layer.high)
+            case Halved():
+                made[layer.name] = x
             case Average():
                 made[layer.name] = x.mean((2, 3), keepdims=True)
             case Dense():
@@ -43,3 +48,44 @@ def convolution(x, layer):
     if layer.group > 1:
         return np.einsum("nchwij,cij->nchw", views, layer.weights[:, 0], optimize=True)
     return np.einsum("nchwij,ocij->nohw", views, layer.weights, optimize=True)
+
+
+def accumulated(step, numbers):
+    """What the device computes from stored ``numbers``, before it clips and rounds."""
+    layer, arrays = step.layer, step.arrays
+    column = (slice(None), None, None)
+    if step.kind == "depthwise":  # beyond the edges lies what stands for 0
+        weights = arrays["filters"].transpose(2, 0, 1)[:, None]
+        views = windows(numbers(layer.source), 3, layer, step.source.zero)
+        sums = np.einsum("nchwij,cij->nchw", views, weights[:, 0], optimize=True)
+        return sums + arrays["bias"][column]
+    weights = arrays["w"].transpose(0, 3, 1, 2).astype(np.float32)  # cuDNN: 0 beyond the edges
+    sums = convolution(numbers(layer.source), replace(layer, weights=weights))
+    y = sums * arrays.get("scale", np.ones(1))[column] + arrays["bias"][column]
+    if layer.residual:
+        y += numbers(layer.residual) * arrays["residual_scale"][column]
+    return y
+
+
+def stored_outputs(network, images):
+    """Every tensor of a quantised network as the device stores it, by name, all but detections."""
+    made = {}
+    for step in steps_of(network):
+        layer = step.layer
+        match step.kind:
+            case "detections":
+                return made
+            case "stem":
+                y = convolution(images, layer) * stored_as(network, layer.name).factor
+                y += step.arrays["bias"][:, None, None]
+            case "max_pool":
+                y = windows(made[layer.source], layer.kernel, layer, -np.inf).max((-2, -1))
+            case "halved":
+                y = made[layer.source] - step.source.zero
+                y = y * (stored_as(network, layer.name).factor / step.source.factor)
+            case _:
+                y = accumulated(step, made.__getitem__)[:, : len(layer.weights)]
+        if number_of(network, layer.name) == "int8":
+            y = np.rint(np.clip(y, step.low, step.high))
+        made[layer.name] = y.astype(np.float32)
+    return made

@@ -1,5 +1,6 @@
 """The kernels of detection.cu, compiled for the processor, against ONNX Runtime."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +9,12 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from engine.cache import Cache
 from engine.models import weights
 from engine.models.graph import Builder
+from engine.models.quantise import quantise
 from engine.models.ssd import Detector, Level, detect
+from sut.bench.peers import alike
 from sut.cupy.arena import arena_of, bytes_of
 from sut.cupy.detection import launches
 from sut.cupy.files import read
@@ -112,11 +116,11 @@ def detector(request, tmp_path):
     b = Builder(epsilon=1e-5)
     x = b.relu(b.batch_norm(b.conv("input", "stem", (16, 3, 3), 2, (1, 1, 1, 1)), "bn", 16))
     maps = [b.relu(b.conv(x, "one", (16, 16, 3), 2, (1, 1, 1, 1), bias=0.0))]
-    maps.append(b.relu(b.conv(maps[0], "two", (8, 16, 3), 2, (1, 1, 1, 1), bias=0.0)))
+    maps.append(b.relu(b.conv(maps[0], "two", (16, 16, 3), 2, (1, 1, 1, 1), bias=0.0)))
     shapes = ((0.4, 0.3), (0.3, 0.6)), ((0.7, 0.7), (0.5, 0.9), (1.0, 0.6))
     levels = tuple(
         Level(name, channels, side, boxes, 3, stride=1)
-        for name, channels, side, boxes in zip(maps, (16, 8), (4, 2), shapes, strict=True)
+        for name, channels, side, boxes in zip(maps, (16, 16), (4, 2), shapes, strict=True)
     )
     own = Detector(levels, (4, 7, 19), request.param, score_threshold=0.3, overlap=0.4)
     network = detect(b, own, "small", 16)
@@ -137,8 +141,27 @@ def test_a_detector_is_read_and_answers_as_onnx_runtime_does(detector, kernels):
     wanted = session.run(["detections"], {"input": images, "image": numbers})[0]
     assert 5 < (wanted[:, :, 5] > 0).sum() < 300
     network = read(detector, "detections")
+    rows = _rows(kernels, network, plain.outputs(network, images))
+    assert np.allclose(rows, wanted, atol=2e-5)
+
+
+def test_a_quantised_detector_finds_what_onnx_runtime_does(detector, kernels, tmp_path):
+    images = np.random.default_rng(0).standard_normal((3, 3, 16, 16)).astype(np.float32)
+    feed = {"input": images, "image": np.zeros(3, np.float32)}
+    quantise(detector, tmp_path / "int8.onnx", [feed], False, Cache(tmp_path), percentile=True)
+    network = read(tmp_path / "int8.onnx", "detections")
+    kinds = Counter(step.kind for step in steps_of(network))
+    assert kinds == {"stem": 1, "convolution": 2 + 4, "halved": 2, "detections": 1}
+    rows = _rows(kernels, network, plain.stored_outputs(network, images))
+    wanted = onnxruntime.InferenceSession(str(detector)).run(["detections"], feed)[0]
+    assert alike(rows, wanted) > 0.9
+    assert abs(rows[:, 0, 5] - wanted[:, 0, 5]).max() < 0.02
+
+
+def _rows(kernels, network, made):
+    """What the kernels make of the heads in ``made``: float32 [n, most, 7]."""
     layer = network.detections
-    made = plain.outputs(network, images)
+    batch = len(made[layer.source])
     arrays = {"anchors": layer.anchors, "categories": layer.categories}
     for name in layer.sources:  # channels-last, filled up to a multiple of eight
         channels, more = made[name].shape[1], stored_channels(network, name)
@@ -146,14 +169,14 @@ def test_a_detector_is_read_and_answers_as_onnx_runtime_does(detector, kernels):
         nhwc = np.pad(made[name].transpose(0, 2, 3, 1), around, constant_values=np.nan)
         arrays[name] = np.ascontiguousarray(nhwc, np.float32)
     for name, size in layer.workspace.items():
-        arrays[name] = np.full(size * 3, 255, np.uint8)
-    arrays["rows"] = np.full(wanted.shape, np.nan, np.float32)
-    for own in launches(network, layer, 3):
+        arrays[name] = np.full(size * batch, 255, np.uint8)
+    arrays["rows"] = np.full((batch, layer.most, 7), np.nan, np.float32)
+    for own in launches(network, layer, batch):
         few = 32  # real threads meet slowly; predict has one for each default box
         grid = own.grid
         blocks = (grid[0] * own.threads // few, *grid[1:]) if own.kernel == "predict" else grid
         run(kernels, replace(own, grid=blocks, threads=few), arrays)
-    assert np.allclose(arrays["rows"], wanted, atol=2e-5)
+    return arrays["rows"]
 
 
 def test_heads_stay_in_single_precision_until_the_detections(detector):

@@ -9,7 +9,7 @@ from engine.models import ssd_mobilenet_v1, ssd_resnet34, weights
 from sut.bench.layers import reference
 from sut.cupy.detector import level_firsts
 from sut.cupy.files import read
-from sut.cupy.graph import Convolution
+from sut.cupy.layers import Convolution
 
 from . import plain
 

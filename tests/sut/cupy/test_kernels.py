@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from sut.cupy.files import read
-from sut.cupy.graph import Average, Convolution, Network, shapes_of
+from sut.cupy.graph import Network
 from sut.cupy.images import stored
 from sut.cupy.kernels import arg_max, gather, launch_of, stem_wide
 from sut.cupy.launch import Card
+from sut.cupy.layers import Average, Convolution, Halved, shapes_of
 from sut.cupy.numbers import DTYPES
 from sut.cupy.steps import number_of, steps_of, stored_as
 
@@ -127,6 +128,22 @@ def test_threads_may_take_turns_in_either_order(kernels, images, quantised):
             finally:
                 kernels.take_turns(0)
             assert np.array_equal(rising, falling), step.kind
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_bytes_as_halves_are_exact(kernels, images, quantised, batch):
+    network, values = quantised("mobilenet")
+    first = network.layers[0]
+    layers = (first, Halved("copy", first.name))
+    shapes = shapes_of(network.input, network.image, layers)
+    tensors = Values(replace(network, layers=layers, shapes=shapes), values)
+    step = steps_of(tensors.network)[1]
+    numbers = np.resize(np.arange(-128, 128), values[first.name].shape).astype(np.int8)
+    tensors.stored = lambda name: np.ascontiguousarray(numbers.transpose(0, 2, 3, 1))
+    made = tensors.real("copy", _made(kernels, tensors, step, images, np.arange(batch)))
+    own = stored_as(network, first.name)
+    assert own.zero == -128
+    assert np.array_equal(made, ((numbers.astype(float) - own.zero) / own.factor)[:batch])
 
 
 def test_the_first_of_the_largest_is_the_answer(kernels):

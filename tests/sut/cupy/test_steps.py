@@ -58,29 +58,12 @@ def test_eight_bits_come_back_as_what_they_stand_for(quantised, name, layer, err
         own = stored_as(network, tensor)
         return np.clip(np.rint(values[tensor] * own.factor) + own.zero, -128, 127)
 
-    y = np.rint(np.clip(_on_the_device(step, numbers), step.low, step.high))
+    y = np.rint(np.clip(plain.accumulated(step, numbers), step.low, step.high))
     own = stored_as(network, layer)
     found, wanted = (y - own.zero) / own.factor, values[layer]
     assert np.linalg.norm(found - wanted) < error * np.linalg.norm(wanted)
     assert len(np.unique(y)) > (100 if error > 0.01 else 200)
     assert problem_of(step, network, 4).dtype == "int8"
-
-
-def _on_the_device(step, numbers):
-    """What the device computes from stored ``numbers``, before it clips and rounds."""
-    layer, arrays = step.layer, step.arrays
-    column = (slice(None), None, None)
-    if step.kind == "depthwise":  # beyond the edges lies what stands for 0
-        weights = arrays["filters"].transpose(2, 0, 1)[:, None]
-        views = plain.windows(numbers(layer.source), 3, layer, step.source.zero)
-        sums = np.einsum("nchwij,cij->nchw", views, weights[:, 0], optimize=True)
-        return sums + arrays["bias"][column]
-    weights = arrays["w"].transpose(0, 3, 1, 2).astype(np.float32)  # cuDNN: 0 beyond the edges
-    sums = plain.convolution(numbers(layer.source), replace(layer, weights=weights))
-    y = sums * arrays["scale"][column] + arrays["bias"][column]
-    if layer.residual:
-        y += numbers(layer.residual) * arrays["residual_scale"][column]
-    return y
 
 
 def test_a_pool_and_what_it_reads_are_stored_alike(quantised):
