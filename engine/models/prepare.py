@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -200,14 +201,15 @@ def _quantised(
 
     arrays = calibration(precision.calibration_count)
     names = [spec.name for spec in artefact.inputs]
-    count = len(arrays[0])
+    count, percentile = len(arrays[0]), precision.calibration_method == "percentile"
     step = quantise.BATCH if artefact.fixed_batch is None else 1
+    if percentile:  # whose tools put the batches into one array
+        step = math.gcd(step, count)
     feeds = [
         {name: array[i : i + step] for name, array in zip(names, arrays, strict=True)}
         for i in range(0, count, step)
     ]
     saturating = saturation.products_saturate()
-    percentile = precision.calibration_method == "percentile"
     source = artefact.path
 
     def build(path: Path) -> None:

@@ -80,6 +80,24 @@ def test_the_output_is_chosen_by_name(cache):
         prepare(reference("mobilenet_v1", output="x"), FP32, cache, never)
 
 
+@pytest.mark.parametrize(
+    ("method", "sizes"), [("minmax", [16, 16, 8]), ("percentile", [8, 8, 8, 8, 8])]
+)
+def test_percentiles_are_taken_of_batches_of_one_size(method, sizes, cache, monkeypatch):
+    """ONNX Runtime's tools put them into one array."""
+    given = []
+
+    def quantise(source, target, feeds, saturating, cache, percentile):
+        given.extend(len(feed["input"]) for feed in feeds)
+        target.write_bytes(method.encode())
+
+    monkeypatch.setattr("engine.models.quantise.quantise", quantise)
+    asked = config.Precision("int8", calibration_count=40, calibration_method=method)
+    images = np.zeros((40, 3, 1, 1), np.float32)
+    prepare(reference("mobilenet_v1", seed=3), asked, cache, lambda count: (images[:count],))
+    assert given == sizes
+
+
 def test_seeds_and_files_of_weights_are_told_apart(cache, tmp_path):
     seeded = prepare(reference("mobilenet_v1", seed=3), FP32, cache, never)
     assert seeded.weights == "seeded"

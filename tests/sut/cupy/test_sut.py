@@ -228,8 +228,8 @@ def test_every_layer_and_answer_is_onnx_runtimes(
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not HAS, reason="no CuPy or cuDNN frontend")
-@pytest.mark.parametrize(("precision", "least", "most"), [("fp16", 0.9, 0.02), ("int8", 0.8, 0.05)])
-def test_a_detector_answers_as_onnx_runtime_does(precision, least, most, tmp_path):
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_detector_answers_as_onnx_runtime_does(precision, tmp_path):
     from engine.cache import Cache
     from engine.models import ssd_mobilenet_v1
     from engine.models.quantise import quantise
@@ -260,8 +260,8 @@ def test_a_detector_answers_as_onnx_runtime_does(precision, least, most, tmp_pat
     wanted = own.run(["detections"], {"input": images, "image": numbers})[0]
     assert (wanted[:, :, 5] > 0).any()
     assert np.array_equal(found[:, :, 0], wanted[:, :, 0])
-    assert alike(found, wanted) > least
-    assert abs(found[:, 0, 5] - wanted[:, 0, 5]).max() < most
+    assert alike(found, wanted) > 0.9
+    assert abs(found[:, 0, 5] - wanted[:, 0, 5]).max() < 0.02
 
 
 @pytest.mark.gpu
