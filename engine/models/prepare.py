@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -203,8 +202,8 @@ def _quantised(
     names = [spec.name for spec in artefact.inputs]
     count, percentile = len(arrays[0]), precision.calibration_method == "percentile"
     step = quantise.BATCH if artefact.fixed_batch is None else 1
-    if percentile:  # whose tools put the batches into one array
-        step = math.gcd(step, count)
+    if percentile and step > 1:
+        step = quantise.even_batch(count, sum(array[:1].nbytes for array in arrays))
     feeds = [
         {name: array[i : i + step] for name, array in zip(names, arrays, strict=True)}
         for i in range(0, count, step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,9 @@ from engine.system import usable_cores
 
 BATCH = 16
 KEPT_PERCENT = 99.99
+COLLECTED_BYTES = 1 << 27
+"""Of inputs, up to which the tensors of all batches are kept before percentiles are counted. Beyond
+that each batch is counted by itself, in the first one's bins."""
 SCORES = ("Gemm", "MatMul")
 PRODUCTS = ("Conv", *SCORES)
 ARITHMETIC = ("Add", "Mul", "Concat")
@@ -61,8 +65,10 @@ def quantise(
     Weights are signed, one scale per output channel; activations unsigned, their range the
     smallest and largest values on ``feeds``: batches of the network's inputs by their names.
     ``saturating``: weights so that products add up on such processors, ``models.saturation``.
-    ``percentile``: ranges hold ``KEPT_PERCENT`` of the values.
+    ``percentile``: ranges hold ``KEPT_PERCENT`` of the values; batches must be of one size.
     """
+    whole_bytes = sum(array.nbytes for feed in feeds for array in feed.values())
+    in_parts = percentile and whole_bytes > COLLECTED_BYTES
     folder = cache.folder("int8")
     try:
         # The percentile method talks to the standard output.
@@ -90,6 +96,7 @@ def quantise(
                     extra_options={
                         "OpTypesToExcludeOutputQuantization": list(SCORES),
                         "CalibPercentile": KEPT_PERCENT,
+                        "CalibStridedMinMax": 1 if in_parts else None,
                         "TensorQuantOverrides": weight_ranges(whole, kept) if saturating else {},
                     },
                 )
@@ -101,6 +108,14 @@ def quantise(
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def even_batch(count: int, sample_bytes: int) -> int:
+    """Samples in each of the batches of one size that percentiles are collected of."""
+    step = math.gcd(BATCH, count)
+    while step > 1 and step * sample_bytes > COLLECTED_BYTES:
+        step //= 2
+    return step
 
 
 def quantise_weights(
@@ -172,10 +187,16 @@ def kept_in_floating_point(model: ModelProto) -> list[str]:
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, feeds: Sequence[Feed]) -> None:
-        self._feeds = iter(feeds)
+        self._all, self._left = feeds, iter(feeds)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self._left = iter(self._all[start_index:end_index])
 
     def get_next(self) -> Feed | None:
-        return next(self._feeds, None)
+        return next(self._left, None)
 
 
 @contextlib.contextmanager
