@@ -67,8 +67,7 @@ def quantise(
     ``saturating``: weights so that products add up on such processors, ``models.saturation``.
     ``percentile``: ranges hold ``KEPT_PERCENT`` of the values; batches must be of one size.
     """
-    whole_bytes = sum(array.nbytes for feed in feeds for array in feed.values())
-    in_parts = percentile and whole_bytes > COLLECTED_BYTES
+    in_parts = percentile and _bytes(feeds) > COLLECTED_BYTES
     folder = cache.folder("int8")
     try:
         # The percentile method talks to the standard output.
@@ -116,6 +115,10 @@ def even_batch(count: int, sample_bytes: int) -> int:
     while step > 1 and step * sample_bytes > COLLECTED_BYTES:
         step //= 2
     return step
+
+
+def _bytes(feeds: Sequence[Feed]) -> int:
+    return sum(array.nbytes for feed in feeds for array in feed.values())
 
 
 def quantise_weights(
