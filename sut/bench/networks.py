@@ -19,7 +19,7 @@ from loadgen import LoadedSet
 @dataclass(frozen=True)
 class Kind:
     """A reference network: ``kind`` and ``task`` as a config has them, the largest ``batch`` and
-    the most ``samples`` that it is measured with.
+    the most ``samples`` that it is measured with, and how many it is calibrated with.
     """
 
     kind: str
@@ -27,6 +27,7 @@ class Kind:
     output: str
     batch: int = 256
     samples: int = 512
+    calibration: int = 64
     offset: int = 0
 
 
@@ -34,7 +35,7 @@ NETWORKS = {
     "resnet50": Kind("resnet50_v1_5", "image_classification", "classes"),
     "mobilenet": Kind("mobilenet_v1", "image_classification", "classes", offset=-1),
     "ssd_mobilenet": Kind("ssd_mobilenet_v1", "object_detection", "detections", 128, 256),
-    "ssd_resnet34": Kind("ssd_resnet34", "object_detection", "detections", 8, 64),
+    "ssd_resnet34": Kind("ssd_resnet34", "object_detection", "detections", 8, 64, 8),
     "gnmt": Kind("gnmt", "translation", "translation", 64, 1024),
 }
 
@@ -80,7 +81,9 @@ def subject(name: str, precision: str, count: int, folder: Path) -> Subject:
         preprocessing=preprocessing,
     )
     stored = config.Precision(
-        name="int8" if precision == "int8" else "fp32", calibration_method="percentile"
+        name="int8" if precision == "int8" else "fp32",
+        calibration_count=own.calibration,
+        calibration_method="percentile",
     )
     artefact = prepare(model, stored, cache, library.calibration)
     samples = library.load(np.arange(count))
