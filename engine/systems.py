@@ -169,7 +169,7 @@ def _onnxruntime_cuda(config: Config, own: OnnxRuntimeSut, artefact: Artefact) -
 def _with_streams(
     config: Config, own: CupySut | TensorRtSut, artefact: Artefact, cache: Path
 ) -> System:
-    overlapping = 2 if config.scenario.name == "offline" else 1
+    overlapping = 1 if config.scenario.name != "offline" else 2 if own.start_from_device else 3
     file = (artefact.path, artefact.output.name)
     shared: dict[str, Any] = {
         "name": own.name,

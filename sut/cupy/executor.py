@@ -15,6 +15,7 @@ from sut.cupy.convolution import Plan, Problem
 from sut.cupy.detection import DetectionKernels
 from sut.cupy.detector import Detections
 from sut.cupy.graph import Network
+from sut.cupy.images import Staging
 from sut.cupy.kernels import Kernels
 from sut.cupy.launch import card_of
 from sut.cupy.layers import Convolution
@@ -93,7 +94,7 @@ class Executor:
             if last is None
             else pinned(cp, (SEATS, most, last.most, 7), np.float32)
         )
-        self._staged: Any = None
+        self._staging: Staging | None = None
         self._graphs: dict[tuple[int, int], Any] = {}
         self._takes_s: dict[int, float] = {}
         self._ended = [cp.cuda.Event(disable_timing=True) for _ in range(SEATS)]
@@ -107,7 +108,8 @@ class Executor:
         """Record the graphs over the images in ``samples``, and time them."""
         self.rows[:] = 0  # those of the last batch may lie beyond a smaller set of images
         with self.stream:
-            self._staged = self._staged or self._room_for(samples)
+            if isinstance(samples, np.ndarray):
+                self._stage(samples)
             for size in self._sizes:
                 self.enqueue(size, samples)  # whatever is set up on first use
                 self.stream.synchronize()
@@ -120,18 +122,24 @@ class Executor:
                     self._graphs[size, seat] = graph
                 self._takes_s[size] = min(self._timed_s(size) for _ in range(3))
 
-    def _room_for(self, samples: Any) -> tuple[Any, Any] | None:
-        """Where a batch of images in the host's memory is copied to, and its rows there."""
-        if not isinstance(samples, np.ndarray):
-            return None
-        cp, most = self._resident.cp, self._sizes[-1]
-        return cp.empty((most, samples[0].nbytes), cp.uint8), cp.arange(most, dtype=cp.int32)
+    def _stage(self, samples: NDArray[Any]) -> None:
+        """From now on batches are brought from ``samples``, in pinned memory."""
+        most = self._sizes[-1]
+        if self._staging is None:
+            self._staging = Staging(self._resident.cp, most, samples[0].nbytes)
+        self._staging.source = samples.ctypes.data
+        self._bring(most)
+
+    def _bring(self, count: int, seat: int = 0) -> None:
+        if self._staging is not None:
+            self._staging.bring(self.rows[seat, :count], self.stream)
 
     def launch(self, count: int, seat: int = 0) -> None:
         """Start on the first ``count`` of ``rows[seat]``, in the next size that has a graph, once
         what was launched before has ended.
         """
         size = next(size for size in self._sizes if size >= count)
+        self._bring(count, seat)
         self._graphs[size, seat].launch(self.stream)
         self._ended[seat].record(self.stream)
         self._began_s[seat], self._size[seat] = time.monotonic(), size
@@ -185,6 +193,7 @@ class Executor:
     def each_layer(self, batch: int, samples: Any) -> Any:
         """Run layer by layer; yields each one with what it made, all but detections."""
         with self.stream:
+            self._bring(batch)
             for step, arrays in zip(self._resident.steps, self._resident.arrays, strict=True):
                 self.step(step, arrays, batch, samples)
                 self.stream.synchronize()
@@ -203,7 +212,7 @@ class Executor:
             self._detect(layer, pointers, batch, seat)
             return
         if step.kind == "stem":
-            pointers |= self._images(samples, seat, batch)
+            pointers |= self._images(samples, seat)
         else:
             pointers["x"] = self._tensors[layer.source].data.ptr
         if step.kind in ("convolution", "dense"):
@@ -214,14 +223,14 @@ class Executor:
         else:
             self._resident.kernels(step, pointers, batch)
 
-    def _images(self, samples: Any, seat: int, batch: int) -> dict[str, int]:
-        """A batch's images on the device, and its rows, for the first convolution."""
-        places = {"samples": address(samples), "rows": address(self.rows[seat])}
-        if self._staged is None:
-            return places
-        images, order = self._staged
-        self._resident.kernels.gather(places, images.data.ptr, batch, samples[0].nbytes)
-        return {"samples": images.data.ptr, "rows": order.data.ptr}
+    def _images(self, samples: Any, seat: int) -> dict[str, int]:
+        """Images on the device, and a batch's rows among them, for the first convolution."""
+        if self._staging is None:
+            return {"samples": address(samples), "rows": address(self.rows[seat])}
+        return {
+            "samples": self._staging.images.data.ptr,
+            "rows": self._staging.order.data.ptr,
+        }
 
     def _detect(self, layer: Detections, pointers: dict[str, int], batch: int, seat: int) -> None:
         place = pointers["y"]

@@ -12,6 +12,8 @@ from sut.cupy.layers import Convolution
 from sut.cupy.steps import CHANNELS, stored_image
 from sut.device import pinned
 
+HOST_TO_DEVICE = 1
+"""A kind of copy, as CUDA numbers them."""
 AT_ONCE = 64
 """Images that are converted at a time."""
 
@@ -42,6 +44,32 @@ def in_pinned_memory(cp: Any, network: Network, images: NDArray[np.generic]) -> 
     for at in range(0, len(images), AT_ONCE):
         out[at : at + AT_ONCE] = stored(np, network, images[at : at + AT_ONCE])
     return out
+
+
+class Staging:
+    """Room on a device for the images of a batch that lie in the host's pinned memory.
+
+    ``images``: uint8 [most, image_bytes]; ``order``: int32 [most], the rows of a batch there;
+    ``source``: the address of all images in the host's memory, whoever holds it.
+    """
+
+    def __init__(self, cp: Any, most: int, image_bytes: int) -> None:
+        self._copy = cp.cuda.runtime.memcpyAsync
+        self.images = cp.empty((most, image_bytes), cp.uint8)
+        self.order = cp.arange(most, dtype=cp.int32)
+        self.source = 0
+
+    def bring(self, rows: NDArray[np.int32], stream: Any) -> None:
+        """Enqueue a copy of the image of each of ``rows``.
+
+        Copy engines take them while another stream computes; a kernel that reads the host's memory
+        keeps the device from that.
+        """
+        _, size = self.images.shape
+        target = self.images.data.ptr
+        for place, row in enumerate(rows.tolist()):
+            source = self.source + row * size
+            self._copy(target + place * size, source, size, HOST_TO_DEVICE, stream.ptr)
 
 
 def upload(cp: Any, network: Network, images: NDArray[np.generic]) -> Any:

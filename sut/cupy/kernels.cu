@@ -97,26 +97,6 @@ __global__ void __launch_bounds__(256, OUT > 32 ? 2 : 3) stem(
     }
 }
 
-// Images samples[rows[i]] one behind the other, each of so many lines of 16 bytes. They come from the
-// host's memory, over a bus that few blocks keep busy: the rest of the device is another stream's.
-__global__ void __launch_bounds__(256) gather(
-    const uint4* samples, const int* rows, uint4* y, int batch, int64 lines)
-{
-    constexpr int AT_ONCE = 8;
-    const int64 span = blockDim.x * AT_ONCE, spans = (lines + span - 1) / span;
-    for (int64 at = blockIdx.x; at < batch * spans; at += gridDim.x) {
-        const int64 image = at / spans, first = at % spans * span + threadIdx.x;
-        const uint4* const from = samples + rows[image] * lines;
-        uint4 held[AT_ONCE];
-        #pragma unroll
-        for (int i = 0; i < AT_ONCE; ++i)
-            if (first + i * blockDim.x < lines) held[i] = from[first + i * blockDim.x];
-        #pragma unroll
-        for (int i = 0; i < AT_ONCE; ++i)
-            if (first + i * blockDim.x < lines) y[image * lines + first + i * blockDim.x] = held[i];
-    }
-}
-
 // A 3x3 convolution of each channel by itself; filters [9][channels]. A thread has eight channels
 // of WIDE neighbouring pixels. Beyond the edges lies ``zero``, the number that stands for 0.
 template <typename T, int STRIDE, int WIDE>

@@ -28,7 +28,7 @@ class Kernels:
     def __init__(self, cp: Any, card: Card, network: Network, steps: tuple[Step, ...]) -> None:
         self._network, self._card = network, card
         own = [launch for step in steps if (launch := launch_of(network, step, 1, card))]
-        names = {launch.kernel for launch in own} | {"arg_max", "gather"}
+        names = {launch.kernel for launch in own} | {"arg_max"}
         module = cp.RawModule(
             code=source("numbers", "tensor_cores", "kernels"),
             options=("--std=c++17",),
@@ -49,10 +49,6 @@ class Kernels:
     def arg_max(self, x: int, y: int, batch: int, count: int, pitch: int) -> None:
         """The place of the largest of each row's first ``count`` values."""
         self._enqueue(arg_max(batch, count, pitch), {"x": x, "y": y})
-
-    def gather(self, pointers: Mapping[str, int], y: int, batch: int, image_bytes: int) -> None:
-        """The images ``samples[rows]``, copied to ``y``."""
-        self._enqueue(gather(batch, image_bytes), {**pointers, "y": y})
 
     def _enqueue(self, launch: Launch, pointers: Mapping[str, int]) -> None:
         launch.enqueue(self._functions[launch.kernel], pointers)
@@ -77,16 +73,6 @@ def launch_of(network: Network, step: Step, batch: int, card: Card) -> Launch | 
 def arg_max(batch: int, count: int, pitch: int) -> Launch:
     """The place of the largest of each row's first ``count`` values."""
     return Launch("arg_max", _of(batch * 32), ("x", "y", *whole(batch, count, pitch)))
-
-
-COPYING = 32
-"""Blocks that copy images from the host's memory: 32 KB on its way for each is enough."""
-
-
-def gather(batch: int, image_bytes: int) -> Launch:
-    """Images ``samples[rows]``, one behind the other in ``y``."""
-    lines = np.int64(image_bytes // LINE)
-    return Launch("gather", (COPYING, 1, 1), ("samples", "rows", "y", *whole(batch), lines))
 
 
 def _stem(network: Network, step: Step, layer: Convolution, batch: int, card: Card) -> Launch:

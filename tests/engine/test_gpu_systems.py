@@ -8,7 +8,7 @@ import pytest
 
 from engine.build import calibrated_for, fit_batch
 from engine.errors import ConfigError, SutError
-from engine.systems import check
+from engine.systems import check, start
 
 NO_CUPY = pytest.mark.skipif(
     importlib.util.find_spec("cupy") is not None, reason="CuPy is installed"
@@ -57,6 +57,25 @@ def test_a_precision_that_a_system_does_not_compute_in_is_refused(overrides, wor
 def test_what_is_missing_is_named_before_a_network_is_built(overrides, words, configured):
     with pytest.raises(SutError, match=words):
         check(configured(*overrides))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "streams"),
+    [
+        (("scenario=offline",), 2),
+        (("scenario=offline", "sut.start_from_device=false"), 3),  # one copies, two compute
+        (("scenario=offline", "sut.start_from_device=false", "sut.streams=2"), 2),
+        (("scenario=server", "sut.start_from_device=false"), 1),
+    ],
+)
+def test_batches_overlap_offline_and_copies_with_them(
+    overrides, streams, configured, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("sut.cupy.CupySut", lambda *file, **given: given)
+    output = SimpleNamespace(name="classes")
+    artefact = SimpleNamespace(path=tmp_path, output=output, precision="int8")
+    made = start(configured("sut=cupy", "precision=int8", *overrides), artefact)
+    assert made["streams"] == streams
 
 
 class _Timed:

@@ -8,7 +8,7 @@ import pytest
 from sut.cupy.files import read
 from sut.cupy.graph import Network
 from sut.cupy.images import stored
-from sut.cupy.kernels import arg_max, gather, launch_of, stem_wide
+from sut.cupy.kernels import arg_max, launch_of, stem_wide
 from sut.cupy.launch import Card
 from sut.cupy.layers import Average, Convolution, Halved, shapes_of
 from sut.cupy.numbers import DTYPES
@@ -152,17 +152,6 @@ def test_the_first_of_the_largest_is_the_answer(kernels):
     found = np.full(9, -1, np.int64)
     host.run(kernels, arg_max(9, 100, 104), {"x": logits, "y": found})
     assert np.array_equal(found, logits[:, :100].argmax(1))
-
-
-@pytest.mark.parametrize("lines", [1, 300, 2048, 20_000])
-def test_a_batchs_images_are_copied_one_behind_the_other(kernels, lines):
-    samples = np.random.default_rng(0).integers(0, 256, (5, lines * 16)).astype(np.uint8)
-    rows = np.array([4, 0, 0, 2], np.int32)
-    copied = np.full((6, lines * 16), 77, np.uint8)
-    arrays = {"samples": samples, "rows": rows, "y": copied}
-    host.run(kernels, gather(len(rows), lines * 16), arrays)
-    assert np.array_equal(copied[:4], samples[rows])
-    assert (copied[4:] == 77).all()
 
 
 def test_a_block_with_less_shared_memory_makes_fewer_lines():

@@ -1,5 +1,6 @@
 """The system itself: what it says without a GPU, and what it answers with one."""
 
+import ctypes
 import importlib.util
 import sys
 import time
@@ -142,7 +143,7 @@ def test_no_place_of_a_larger_set_is_read_when_a_smaller_one_is_recorded():
     executor = object.__new__(Executor)
     executor.rows = np.full((2, 8), 1023, np.int32)
     executor._sizes, executor._graphs, executor._takes_s = (1, 8), {}, {}
-    executor._staged, executor.stream = None, MagicMock()
+    executor._staging, executor.stream = None, MagicMock()
     places = []
     executor.enqueue = lambda size, samples, seat=0: places.append(executor.rows[seat, :size].max())
     executor.launch = executor.answers = lambda size: places.append(executor.rows[:, :size].max())
@@ -150,30 +151,44 @@ def test_no_place_of_a_larger_set_is_read_when_a_smaller_one_is_recorded():
     assert places and not any(places)
 
 
-def test_images_in_the_hosts_memory_are_copied_before_they_are_read():
-    executor, calls = object.__new__(Executor), []
-    kernels = lambda step, pointers, batch: calls.append((step.kind, pointers, batch))  # noqa: E731
+def test_images_in_the_hosts_memory_are_copied_before_the_graph_reads_them():
+    executor, events = object.__new__(Executor), []
+
+    def copied(to, source, size, kind, stream):
+        assert (size, kind, stream) == (16, 1, 5)
+        ctypes.memmove(to, source, size)
+        events.append("copy")
+
+    def launched(stream):
+        events.append(room.images.held[:3].view(np.float16)[:, 0].tolist())
+
     executor._resident = SimpleNamespace(
-        cp=SimpleNamespace(empty=_on_device, arange=_arange, uint8=np.uint8, int32=np.int32),
-        kernels=MagicMock(side_effect=kernels, gather=lambda *given: calls.append(given)),
+        cp=SimpleNamespace(
+            empty=_on_device,
+            arange=_arange,
+            uint8=np.uint8,
+            int32=np.int32,
+            cuda=SimpleNamespace(runtime=SimpleNamespace(memcpyAsync=copied)),
+        )
     )
-    executor._tensors = {"made": _on_device(1)}
     executor._sizes, executor.rows = (1, 4), np.zeros((2, 4), np.int32)
-    samples = np.zeros((9, 2, 4), np.float16)
-    step = SimpleNamespace(kind="stem", layer=SimpleNamespace(name="made"))
-    executor._staged = executor._room_for(samples)
-    executor.step(step, {}, 3, samples, seat=1)
-    staged, order = executor._staged
-    assert (staged.shape, list(order.held)) == ((4, 16), [0, 1, 2, 3])
-    place = {"samples": samples.ctypes.data, "rows": executor.rows[1].ctypes.data}
-    there = {
-        "samples": staged.data.ptr,
-        "rows": order.data.ptr,
-        "y": executor._tensors["made"].data.ptr,
-    }
-    assert calls == [(place, staged.data.ptr, 3, 16), ("stem", there, 3)]
-    executor._staged = executor._room_for(_on_device((9, 16)))
-    assert executor._staged is None
+    executor._staging, executor.stream = None, SimpleNamespace(ptr=5)
+    executor._ended, executor._began_s, executor._size = [MagicMock()] * 2, [0.0] * 2, [0] * 2
+    executor._graphs = {(4, 1): SimpleNamespace(launch=launched)}
+    samples = np.arange(9, dtype=np.float16)[:, None, None] * np.ones((2, 4), np.float16)
+    executor._stage(samples)
+    room = executor._staging
+    assert (room.images.shape, list(room.order.held)) == ((4, 16), [0, 1, 2, 3])
+    places = {"samples": room.images.data.ptr, "rows": room.order.data.ptr}
+    assert executor._images(samples, seat=1) == places
+    executor.rows[1, :3] = 7, 2, 7
+    for wanted in ([7, 2, 7], [1, 6, 1]):
+        events.clear()
+        executor.launch(3, seat=1)
+        assert events == ["copy", "copy", "copy", wanted]
+        samples = samples[::-1].copy()  # another set of samples
+        executor._stage(samples)
+        assert executor._staging is room
 
 
 def _on_device(shape, dtype=np.uint8):
