@@ -81,9 +81,8 @@ def show(sut: CupySut, batch: int, label: dict[str, Any], say: Callable[..., Non
             tflop_s=sum(x.operations for x in group) / ms / 1e9,
         )
     say(
-        **label,
+        **{**label, "batch": batch},
         steps=len(found),
-        batch=batch,
         ms=whole,
         gb=sum(x.least_bytes for x in found) / 1e9,
         tflop=sum(x.operations for x in found) / 1e12,
