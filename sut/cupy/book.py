@@ -22,10 +22,7 @@ class PlanBook:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._names: dict[str, str] = {}
-        if path is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self._names = dict(json.loads(path.read_text()))
+        self._names = self._written()
 
     def get(self, key: str) -> str | None:
         """The plan chosen before, if any."""
@@ -37,13 +34,20 @@ class PlanBook:
             self._names[key] = name
 
     def save(self) -> None:
-        """Write the names in one piece."""
+        """Write the names in one piece, with those that other processes have written meanwhile."""
         if self._path is None:
             return
         with self._lock, contextlib.suppress(OSError):
+            self._names = self._written() | self._names
             text = json.dumps(self._names, indent=0, sort_keys=True)
             with atomically(self._path) as file:
                 file.write(text.encode())
+
+    def _written(self) -> dict[str, str]:
+        if self._path is not None:
+            with contextlib.suppress(OSError, ValueError):
+                return dict(json.loads(self._path.read_text()))
+        return {}
 
     def compiled(self, key: str) -> bytes | None:
         """What was kept under ``key``, if it is whole."""

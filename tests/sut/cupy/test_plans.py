@@ -15,6 +15,12 @@ def test_plans_are_kept_from_run_to_run(tmp_path):
     book.put("a problem", "eng4")
     book.save()
     assert PlanBook(path).get("a problem") == "eng4"
+    other = PlanBook(path)
+    for mine, problem in ((book, "another"), (other, "a third")):  # at the same time
+        mine.put(problem, "eng5")
+    book.save()
+    other.save()
+    assert {PlanBook(path).get(name) for name in ("another", "a third")} == {"eng5"}
     path.write_text("{broken")
     assert PlanBook(path).get("a problem") is None
 
