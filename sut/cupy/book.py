@@ -43,12 +43,6 @@ class PlanBook:
             with atomically(self._path) as file:
                 file.write(text.encode())
 
-    def _written(self) -> dict[str, str]:
-        if self._path is not None:
-            with contextlib.suppress(OSError, ValueError):
-                return dict(json.loads(self._path.read_text()))
-        return {}
-
     def compiled(self, key: str) -> bytes | None:
         """What was kept under ``key``, if it is whole."""
         if self._path is not None:
@@ -61,6 +55,12 @@ class PlanBook:
         if self._path is not None:
             with contextlib.suppress(OSError), atomically(_beside(self._path, key)) as file:
                 file.write(zlib.compress(compiled))
+
+    def _written(self) -> dict[str, str]:
+        if self._path is not None:
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                return dict(json.loads(self._path.read_text()))
+        return {}
 
 
 def _beside(path: Path, key: str) -> Path:

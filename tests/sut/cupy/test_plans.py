@@ -21,8 +21,9 @@ def test_plans_are_kept_from_run_to_run(tmp_path):
     book.save()
     other.save()
     assert {PlanBook(path).get(name) for name in ("another", "a third")} == {"eng5"}
-    path.write_text("{broken")
-    assert PlanBook(path).get("a problem") is None
+    for broken in ("{broken", "5"):
+        path.write_text(broken)
+        assert PlanBook(path).get("a problem") is None
 
 
 class _Rivals:
