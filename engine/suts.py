@@ -37,8 +37,9 @@ class OnnxRuntimeSut:
 class WithStreams:
     """What the systems on NVIDIA GPUs have in common, each GPU with ``streams`` workers.
 
-    ``streams``: null for 2 in the offline scenario, whose batches overlap, 3 where they come from
-    the host's memory, and 1 elsewhere, where each batch is to end as soon as it can.
+    ``streams``: null for 2 in the offline scenario, whose batches overlap (3 for images that
+    sut=cupy brings from the host's memory), and 1 elsewhere, where each batch is to end as soon as
+    it can.
     ``devices``: GPUs by number. ``max_batch``: null for what the engine measures to be best inside
     the bound. ``start_from_device``: samples lie on the device before the run starts.
     """

@@ -169,12 +169,11 @@ def _onnxruntime_cuda(config: Config, own: OnnxRuntimeSut, artefact: Artefact) -
 def _with_streams(
     config: Config, own: CupySut | TensorRtSut, artefact: Artefact, cache: Path
 ) -> System:
-    overlapping = 1 if config.scenario.name != "offline" else 2 if own.start_from_device else 3
     file = (artefact.path, artefact.output.name)
     shared: dict[str, Any] = {
         "name": own.name,
         "devices": own.devices,
-        "streams": own.streams or overlapping,
+        "streams": own.streams or _streams(config, own),
         "max_batch": own.max_batch or gpu_batch(config),
         "max_wait_us": own.max_wait_us,
         "start_from_device": own.start_from_device,
@@ -188,6 +187,14 @@ def _with_streams(
 
     quantised = artefact.precision == "int8"
     return tensorrt.TensorRtSut(*file, **shared, quantised=quantised, engines=cache / "tensorrt")
+
+
+def _streams(config: Config, own: CupySut | TensorRtSut) -> int:
+    """Workers on each GPU: two whose batches overlap, and one whose images copy engines bring."""
+    if config.scenario.name != "offline":
+        return 1
+    images = config.model.task != "translation"
+    return 3 if isinstance(own, CupySut) and images and not own.start_from_device else 2
 
 
 def _remote(own: RemoteSut, artefact: Artefact) -> System:

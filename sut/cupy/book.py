@@ -7,6 +7,7 @@ import hashlib
 import json
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 from loadgen.files import atomically
@@ -34,7 +35,7 @@ class PlanBook:
             self._names[key] = name
 
     def save(self) -> None:
-        """Write the names in one piece, with those that other processes have written meanwhile."""
+        """Write the names in one piece, with those that other processes have written before."""
         if self._path is None:
             return
         with self._lock, contextlib.suppress(OSError):
@@ -50,15 +51,17 @@ class PlanBook:
                 return zlib.decompress(_beside(self._path, key).read_bytes())
         return None
 
-    def keep(self, key: str, compiled: bytes) -> None:
-        """Write a compiled plan, under a ``key`` that says all that it depends on."""
-        if self._path is not None:
+    def keep(self, key: str, compiled: Callable[[], bytes | None]) -> None:
+        """Write what ``compiled`` gives, if anything, under a ``key`` that says all that it depends
+        on.
+        """
+        if self._path is not None and (content := compiled()) is not None:
             with contextlib.suppress(OSError), atomically(_beside(self._path, key)) as file:
-                file.write(zlib.compress(compiled))
+                file.write(zlib.compress(content))
 
     def _written(self) -> dict[str, str]:
         if self._path is not None:
-            with contextlib.suppress(OSError, ValueError, TypeError):
+            with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
                 return dict(json.loads(self._path.read_text()))
         return {}
 

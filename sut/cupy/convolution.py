@@ -7,8 +7,10 @@ Tensors lie channels-last. The scales are there for 8-bit numbers only.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -97,6 +99,8 @@ class Plan(Protocol):
 
 UIDS = {"x": 1, "w": 2, "scale": 3, "bias": 4, "residual": 5, "residual_scale": 6, "y": 7}
 """What cuDNN knows a tensor by, in a graph and in a compiled plan."""
+VERSION = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
+"""Of the graphs that are built here: plans that were compiled of others are not read."""
 
 
 class Graph:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sut.cupy.book import PlanBook
-from sut.cupy.convolution import CompiledPlan, Graph, Plan, Problem
+from sut.cupy.convolution import VERSION, CompiledPlan, Graph, Plan, Problem
 from sut.cupy.rivals import Rivals
 
 CANDIDATES = 6
@@ -61,12 +61,13 @@ class Tuner:
     def _chosen(self, among: str, problem: Problem, plan: Plan) -> Plan:
         self._book.put(among + problem.key, plan.name)
         with contextlib.suppress(Exception):  # not every engine of cuDNN's can be written
-            if compiled := plan.compiled():
-                self._book.keep(self._compiled_key(problem, plan.name), compiled)
+            self._book.keep(self._compiled_key(problem, plan.name), plan.compiled)
         return plan
 
     def _compiled_key(self, problem: Problem, name: str) -> str:
-        return f"{self._rivalry(False)}{self._cudnn.__version__} {name} {problem.key}"
+        driver = self._cp.cuda.runtime.driverGetVersion()
+        made = f"driver {driver}, frontend {self._cudnn.__version__}, graph {VERSION}"
+        return f"{self._rivalry(False)}{made}: {name} {problem.key}"
 
     def _rivalry(self, ours: bool) -> str:
         """On which device, and among which plans, one was chosen: ``ours``, too?"""

@@ -66,6 +66,7 @@ def test_what_is_missing_is_named_before_a_network_is_built(overrides, words, co
         (("scenario=offline", "sut.start_from_device=false"), 3),  # one copies, two compute
         (("scenario=offline", "sut.start_from_device=false", "sut.streams=2"), 2),
         (("scenario=server", "sut.start_from_device=false"), 1),
+        (("scenario=offline", "sut.start_from_device=false", "model=gnmt", "precision=fp16"), 2),
     ],
 )
 def test_batches_overlap_offline_and_copies_with_them(
@@ -74,7 +75,7 @@ def test_batches_overlap_offline_and_copies_with_them(
     monkeypatch.setattr("sut.cupy.CupySut", lambda *file, **given: given)
     output = SimpleNamespace(name="classes")
     artefact = SimpleNamespace(path=tmp_path, output=output, precision="int8")
-    made = start(configured("sut=cupy", "precision=int8", *overrides), artefact)
+    made = start(configured("sut=cupy", *overrides), artefact)
     assert made["streams"] == streams
 
 

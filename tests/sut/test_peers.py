@@ -53,6 +53,22 @@ def test_an_offline_run_that_fails_is_no_figure(network, library):
         offline(Broken(network(), "y"), library.load(np.arange(8)), 0.01)
 
 
+def test_steps_are_timed_on_samples_that_are_loaded(network, library, monkeypatch):
+    samples, shown = library.load(np.arange(8)), []
+    monkeypatch.setattr(peers, "make", lambda *given: OnnxRuntimeSut(network(), "y", max_batch=4))
+    monkeypatch.setattr(
+        peers.profile, "show", lambda sut, batch, label, say: shown.append((sut._samples, batch))
+    )
+    given = Subject("resnet50", "fp16", network(), "y", samples, np.empty(0, np.int64))
+    asked = SimpleNamespace(**{**vars(ASKED), "without": ["check", "scenarios"]})
+    lines = []
+    peers.compare(
+        "resnet50", lambda x: given, [("cupy", "fp16")], asked, lambda **x: lines.append(x)
+    )
+    assert [x.get("scenario") for x in lines] == ["offline"]
+    assert shown == [(samples, 4)]
+
+
 def test_detections_are_compared_on_samples_that_are_loaded(network, library, monkeypatch):
     class Device(OnnxRuntimeSut):
         def _infer(self, worker, samples, indices):

@@ -6,7 +6,7 @@ import pytest
 
 from sut.cupy import plans
 from sut.cupy.book import PlanBook
-from sut.cupy.convolution import Problem
+from sut.cupy.convolution import CudnnPlan, Problem
 
 
 def test_plans_are_kept_from_run_to_run(tmp_path):
@@ -21,7 +21,7 @@ def test_plans_are_kept_from_run_to_run(tmp_path):
     book.save()
     other.save()
     assert {PlanBook(path).get(name) for name in ("another", "a third")} == {"eng5"}
-    for broken in ("{broken", "5"):
+    for broken in ("{broken", "5", 100_000 * "["):
         path.write_text(broken)
         assert PlanBook(path).get("a problem") is None
 
@@ -38,7 +38,9 @@ class _Rivals:
         monkeypatch.setattr(plans, "Graph", self._graph)
         monkeypatch.setattr(plans, "_pretended", lambda cp, problem: {})
         monkeypatch.setattr(plans, "_timed", self._timed)
-        runtime = SimpleNamespace(getDeviceProperties=lambda device: {"name": b"Card"})
+        runtime = SimpleNamespace(
+            getDeviceProperties=lambda device: {"name": b"Card"}, driverGetVersion=lambda: 13000
+        )
         device = lambda: SimpleNamespace(id=0)  # noqa: E731
         empty = lambda count, dtype: SimpleNamespace(data=SimpleNamespace(ptr=0))  # noqa: E731
         self.cp = SimpleNamespace(
@@ -158,7 +160,9 @@ def test_what_was_compiled_is_read_in_the_next_process(monkeypatch, tmp_path):
     assert plan._graph.ran == [({1: 100, 5: 200, 7: 300}, 400, 7)]
 
 
-@pytest.mark.parametrize("change", ["refuses", "broken", "cuDNN", "frontend", "gone"])
+@pytest.mark.parametrize(
+    "change", ["refuses", "broken", "cuDNN", "frontend", "driver", "graph", "gone"]
+)
 def test_what_cannot_be_read_is_compiled_again(monkeypatch, tmp_path, change):
     rivals, book = _Rivals(monkeypatch), PlanBook(tmp_path / "plans.json")
     rivals.plan(book, _problem(64, 3))
@@ -172,6 +176,10 @@ def test_what_cannot_be_read_is_compiled_again(monkeypatch, tmp_path, change):
             rivals.cudnn.backend_version = lambda: 10
         case "frontend":
             rivals.cudnn.__version__ = "2"
+        case "driver":
+            rivals.cp.cuda.runtime.driverGetVersion = lambda: 13010
+        case "graph":
+            monkeypatch.setattr(plans, "VERSION", "another")
         case "gone":
             kept.unlink()
     plan = rivals.plan(book, _problem(64, 3))
@@ -188,6 +196,37 @@ def test_a_plan_that_cannot_be_written_is_compiled_each_time(monkeypatch, tmp_pa
         plan = rivals.plan(book, _problem(64, 3))
         assert isinstance(plan, _Plan) and plan.name == "e"
     assert rivals.graphs == 2 and not (tmp_path / "plans").exists()
+
+
+def test_without_a_file_nothing_is_written_for_it(monkeypatch):
+    asked = []
+    PlanBook(None).keep("a plan", lambda: asked.append("compiled"))
+    assert not asked
+
+
+class _Graph:
+    """A graph of cuDNN's, which writes the plan that was built last."""
+
+    def get_plan_name_at_index(self, index):
+        return f"eng{index}"
+
+    def get_workspace_size_plan_at_index(self, index):
+        return 100 + index
+
+    def build_plan_at_index(self, index):
+        self.last = index
+
+    def serialize(self):
+        return [self.last]
+
+
+def test_the_plan_that_is_kept_is_not_the_one_that_was_tried_last():
+    graph = _Graph()
+    tried = [CudnnPlan(graph, index) for index in range(3)]
+    for plan in tried:
+        plan.build()
+    assert [plan.compiled() for plan in tried] == [b"\0", b"\1", b"\2"]
+    assert (tried[1].name, tried[1].workspace) == ("eng1", 101)
 
 
 def test_a_folder_that_cannot_be_written_costs_time_only(monkeypatch, tmp_path):

@@ -17,6 +17,8 @@ from loadgen import Ending, LoadedSet, Mode, Scenario, Settings, run
 from sut.bench.peers import alike
 from sut.cupy import CupySut
 from sut.cupy.executor import Executor
+from sut.cupy.files import read
+from sut.cupy.images import image_bytes
 from sut.cupy.needs import modules
 from sut.device import batch_sizes
 
@@ -189,6 +191,37 @@ def test_images_in_the_hosts_memory_are_copied_before_the_graph_reads_them():
         samples = samples[::-1].copy()  # another set of samples
         executor._stage(samples)
         assert executor._staging is room
+
+
+def test_room_for_batches_from_the_hosts_memory_is_counted(networks):
+    sut = object.__new__(CupySut)
+    sut._network, sut._executors, sut._streams, sut.max_batch = (
+        read(networks["resnet"], "classes"),
+        [],
+        3,
+        16,
+    )
+    samples = LoadedSet(np.arange(6), (np.zeros((6, 3, 64, 64), np.float32),))
+    own = image_bytes(sut._network)
+    sut.start_from_device = False
+    parts = sut._parts(samples)
+    assert parts["batches of samples"] == 3 * 16 * own
+    assert "6 samples" not in parts
+    sut.start_from_device = True
+    assert sut._parts(samples).keys() ^ parts.keys() == {"6 samples", "batches of samples"}
+    assert sut._parts(samples)["6 samples"] == 6 * own
+
+
+def test_a_layers_images_are_brought_before_it_runs():
+    executor, calls = object.__new__(Executor), []
+    steps = [SimpleNamespace(layer=SimpleNamespace(name=name)) for name in ("first", "second")]
+    executor._resident = SimpleNamespace(steps=steps, arrays=[{}, {}])
+    executor.stream = MagicMock()
+    executor._bring = lambda count, seat=0: calls.append(("bring", count, seat))
+    executor.step = lambda step, arrays, batch, samples: calls.append((step.layer.name, batch))
+    executor.tensor = lambda name, batch: name
+    assert [made for _, made in executor.each_layer(3, None)] == ["first", "second"]
+    assert calls == [("bring", 3, 0), ("first", 3), ("second", 3)]
 
 
 def _on_device(shape, dtype=np.uint8):
