@@ -86,7 +86,7 @@ def build(config: Config, say: Say) -> Benchmark:
     if artefact.precision == "int8":
         count = precision.calibration_count
         artefact = artefact.calibrated(library.evaluated_too(count), count)
-    return Benchmark(config, cache, library, artefact, start(config, artefact), meter)
+    return Benchmark(config, cache, library, artefact, start(config, artefact, say), meter)
 
 
 def _resolved(config: Config, root: Path) -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,14 +99,19 @@ def check(config: Config) -> None:
         raise SutError(str(error)) from error
 
 
-def start(config: Config, artefact: Artefact) -> System:
-    """The system with its network loaded; SutError if it cannot start."""
+def start(
+    config: Config, artefact: Artefact, say: Callable[[str], None] = lambda message: None
+) -> System:
+    """The system with its network loaded, which tells ``say`` what takes minutes later on.
+
+    Raises SutError if it cannot start.
+    """
     own = config.sut
     try:
         if isinstance(own, RemoteSut):
             return _remote(own, artefact)
         if isinstance(own, CupySut | TensorRtSut):
-            return _with_streams(config, own, artefact, cache_dir(config.cache_dir))
+            return _with_streams(config, own, artefact, cache_dir(config.cache_dir), say)
         assert isinstance(own, OnnxRuntimeSut | OpenVinoSut)
         if isinstance(own, OnnxRuntimeSut) and own.provider == "cuda":
             return _onnxruntime_cuda(config, own, artefact)
@@ -167,7 +173,11 @@ def _onnxruntime_cuda(config: Config, own: OnnxRuntimeSut, artefact: Artefact) -
 
 
 def _with_streams(
-    config: Config, own: CupySut | TensorRtSut, artefact: Artefact, cache: Path
+    config: Config,
+    own: CupySut | TensorRtSut,
+    artefact: Artefact,
+    cache: Path,
+    say: Callable[[str], None],
 ) -> System:
     file = (artefact.path, artefact.output.name)
     shared: dict[str, Any] = {
@@ -182,7 +192,7 @@ def _with_streams(
         from sut import cupy
 
         plans = cache / "cupy_plans.json"
-        return cupy.CupySut(*file, **shared, precision=artefact.precision, plans=plans)
+        return cupy.CupySut(*file, **shared, precision=artefact.precision, plans=plans, say=say)
     from sut import tensorrt
 
     quantised = artefact.precision == "int8"

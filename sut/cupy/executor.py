@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,15 @@ SEATS = 2
 
 
 class Resident:
-    """What all streams of a device share: the network's weights, compiled kernels and plans."""
+    """What all streams of a device share: the network's weights, compiled kernels and plans.
 
-    def __init__(self, cp: Any, cudnn: Any, network: Network, book: PlanBook) -> None:
-        self.cp, self.cudnn, self.network, self.book = cp, cudnn, network, book
+    ``say`` is told what takes minutes.
+    """
+
+    def __init__(
+        self, cp: Any, cudnn: Any, network: Network, book: PlanBook, say: Callable[[str], None]
+    ) -> None:
+        self.cp, self.cudnn, self.network, self.book, self._say = cp, cudnn, network, book, say
         self.steps = steps_of(network)
         card = card_of(cp)
         self.kernels = Kernels(cp, card, network, self.steps)
@@ -50,12 +55,17 @@ class Resident:
         """A plan for each convolution's name and each batch size; tuned where there is none yet."""
         tuner = Tuner(self.cp, self.cudnn, handle, stream, self.book, self._rivals)
         between = sorted(set(sizes) - set(tuned := tuned_sizes(sizes)))
+        steps = [step for step in self.steps if step.kind in ("convolution", "dense")]
+        problems = (problem_of(step, self.network, size) for step in steps for size in tuned)
+        if count := tuner.unknown(problems):
+            self._say(
+                f"choosing plans for {count} convolutions: some minutes, once for this network and "
+                "kind of GPU"
+            )
         for batch in (*tuned, *between):
             near = next(size for size in tuned if size >= batch)
             found: dict[Problem, Plan] = {}
-            for step in self.steps:
-                if step.kind not in ("convolution", "dense"):
-                    continue
+            for step in steps:
                 if (step.layer.name, batch) in self._plans:
                     continue
                 problem = problem_of(step, self.network, batch)

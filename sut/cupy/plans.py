@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -26,6 +26,11 @@ class Tuner:
     ) -> None:
         self._cp, self._cudnn, self._handle, self._stream = cp, cudnn, handle, stream
         self._book, self._rivals = book, rivals
+
+    def unknown(self, problems: Iterable[Problem]) -> int:
+        """How many of them have no plan in the book yet: choosing one takes seconds."""
+        among = {x: self._rivalry(bool(self._rivals.plans(x))) for x in problems}
+        return sum(self._book.get(own + problem.key) is None for problem, own in among.items())
 
     def choose(self, problem: Problem, like: Problem | None = None) -> Plan:
         """The plan in the book, built, or else the fastest of our own kernels and of those that

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class CupySut:
     ``max_batch``, ``max_wait_us``: dynamic batching, as for ONNX Runtime. Batches run in the next
     of ``batch_sizes``. ``start_from_device``: samples lie on the device before the run; otherwise
     in pinned memory, from where each batch is copied first. ``plans``: the file that tuned plans
-    are kept in.
+    are kept in. ``say`` is told what takes minutes.
     Raises RuntimeError for what is missing on this machine or not supported in the network, and
     from ``load`` if something does not fit in a device's memory.
     """
@@ -63,6 +63,7 @@ class CupySut:
         start_from_device: bool = True,
         precision: str = "fp16",
         plans: Path | None = None,
+        say: Callable[[str], None] = lambda message: None,
     ) -> None:
         self._cp, self._cudnn = modules(devices)
         self.name = name
@@ -73,7 +74,7 @@ class CupySut:
         self.start_from_device = start_from_device
         self._streams = streams
         self._network = read(model, output, "bf16" if precision == "bf16" else "fp16")
-        self._book = PlanBook(plans)
+        self._book, self._say = PlanBook(plans), say
         self._sizes = batch_sizes(max_batch)
         self._executors: list[Runs] = []
         self._samples: LoadedSet | None = None
@@ -207,7 +208,7 @@ class CupySut:
                     shared = TranslationResident(cp, own)
                     made += [TranslationExecutor(shared, self._sizes) for _ in range(self._streams)]
                     continue
-                resident = Resident(cp, self._cudnn, own, self._book)
+                resident = Resident(cp, self._cudnn, own, self._book, self._say)
                 for _ in range(self._streams):
                     made.append(Executor(resident, self._sizes))
                     self._book.save()

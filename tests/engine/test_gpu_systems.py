@@ -75,8 +75,11 @@ def test_batches_overlap_offline_and_copies_with_them(
     monkeypatch.setattr("sut.cupy.CupySut", lambda *file, **given: given)
     output = SimpleNamespace(name="classes")
     artefact = SimpleNamespace(path=tmp_path, output=output, precision="int8")
-    made = start(configured("sut=cupy", *overrides), artefact)
+    said = []
+    made = start(configured("sut=cupy", *overrides), artefact, said.append)
     assert made["streams"] == streams
+    made["say"]("it takes minutes")
+    assert said == ["it takes minutes"]
 
 
 class _Timed:

@@ -7,6 +7,9 @@ import pytest
 from sut.cupy import plans
 from sut.cupy.book import PlanBook
 from sut.cupy.convolution import CudnnPlan, Problem
+from sut.cupy.executor import Resident
+from sut.cupy.files import read
+from sut.cupy.steps import steps_of
 
 
 def test_plans_are_kept_from_run_to_run(tmp_path):
@@ -113,6 +116,48 @@ def test_a_plan_is_tuned_once_and_sizes_between_take_after_it(monkeypatch):
     assert rivals.timed == []
     assert rivals.choose(book, _problem(40, 3), like=_problem(128, 3)) == "d"
     assert rivals.timed == ["b", "c", "d", "e", "f"]
+
+
+def test_how_many_are_to_be_chosen_is_known_before(monkeypatch):
+    rivals, book = _Rivals(monkeypatch), PlanBook(None)
+    tuner = plans.Tuner(rivals.cp, rivals.cudnn, 7, None, book, rivals.own)
+    both = [_problem(64), _problem(64, 3), _problem(64)]
+    assert tuner.unknown(iter(both)) == 2
+    tuner.choose(both[1])
+    assert tuner.unknown(both) == 1
+    rivals.own.version = "2"  # another choice, among other kernels, of what they solve
+    tuner.choose(both[0])
+    assert tuner.unknown(both) == 0
+    rivals.own.version = "3"
+    assert tuner.unknown(both) == 1
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_what_takes_minutes_is_said_before(monkeypatch, networks, chosen):
+    network, said = read(networks["mobilenet"], "classes"), []
+    own = object.__new__(Resident)
+    own.cp = own.cudnn = own.book = own._rivals = None
+    own.network, own.steps, own._plans, own._say = network, steps_of(network), {}, said.append
+    asked = []
+
+    class Tuner:
+        def __init__(self, *given):
+            pass
+
+        def unknown(self, problems):
+            asked.extend(problems)
+            return 0 if chosen else len(set(asked))
+
+        def choose(self, problem, like):
+            return problem
+
+    monkeypatch.setattr("sut.cupy.executor.Tuner", Tuner)
+    found = own.plans((1, 8, 16), None, None)
+    convolutions = [x for x in own.steps if x.kind in ("convolution", "dense")]
+    assert len(found) == 3 * len(convolutions)
+    assert {problem.image[0] for problem in asked} == {1, 8, 16}
+    words = f"choosing plans for {len(set(asked))} convolutions: some minutes, once for this"
+    assert [x.startswith(words) for x in said] == ([] if chosen else [True])
 
 
 def test_our_kernel_is_timed_beside_cudnns_and_needs_no_graph_once_it_is_chosen(monkeypatch):
