@@ -8,7 +8,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import AbstractContextManager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -209,18 +209,12 @@ def _tools(folder: Path) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _temporary_files_in(folder: Path) -> Iterator[None]:
+def _temporary_files_in(folder: Path) -> AbstractContextManager[None]:
     """The tools keep whole networks in temporary files: those belong beside the cache."""
-    before, tempfile.tempdir = tempfile.tempdir, str(folder)
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
+    return _replaced(tempfile, "tempdir", str(folder))
 
 
-@contextlib.contextmanager
-def _calibrating_all_but(kept: Sequence[str]) -> Iterator[None]:
+def _calibrating_all_but(kept: Sequence[str]) -> AbstractContextManager[None]:
     """The tools collect the values of what they are told to exclude, too.
 
     A detector's boxes are exponentials, which may be infinite: no histogram holds those.
@@ -232,15 +226,10 @@ def _calibrating_all_but(kept: Sequence[str]) -> Iterator[None]:
         nodes = [n for n in model.graph.node if n.op_type in LAYERS and n.name not in kept]
         return found & {name for n in nodes for name in (*n.input, *n.output)}, infos
 
-    CalibraterBase.select_tensors_to_calibrate = selected
-    try:
-        yield
-    finally:
-        CalibraterBase.select_tensors_to_calibrate = plain
+    return _replaced(CalibraterBase, "select_tensors_to_calibrate", selected)
 
 
-@contextlib.contextmanager
-def _on_own_cores() -> Iterator[None]:
+def _on_own_cores() -> AbstractContextManager[None]:
     """The tools' sessions pin their threads to all cores, whatever this process may use."""
     plain = onnxruntime.SessionOptions
 
@@ -249,11 +238,18 @@ def _on_own_cores() -> Iterator[None]:
         found.intra_op_num_threads = usable_cores()
         return found
 
-    onnxruntime.SessionOptions = options
+    return _replaced(onnxruntime, "SessionOptions", options)
+
+
+@contextlib.contextmanager
+def _replaced(owner: Any, name: str, other: Any) -> Iterator[None]:
+    """``owner`` has ``other`` in the place of its attribute."""
+    before = getattr(owner, name)
+    setattr(owner, name, other)
     try:
         yield
     finally:
-        onnxruntime.SessionOptions = plain
+        setattr(owner, name, before)
 
 
 @contextlib.contextmanager
