@@ -26,6 +26,10 @@ class Tuner:
     ) -> None:
         self._cp, self._cudnn, self._handle, self._stream = cp, cudnn, handle, stream
         self._book, self._rivals = book, rivals
+        runtime = cp.cuda.runtime
+        name = runtime.getDeviceProperties(cp.cuda.Device().id)["name"].decode()
+        self._where = f"{name}, cuDNN {cudnn.backend_version()}"
+        self._made = f"driver {runtime.driverGetVersion()}, frontend {cudnn.__version__}"
 
     def unknown(self, problems: Iterable[Problem]) -> int:
         """How many of them have no plan in the book yet: choosing one takes seconds."""
@@ -70,16 +74,12 @@ class Tuner:
         return plan
 
     def _compiled_key(self, problem: Problem, name: str) -> str:
-        driver = self._cp.cuda.runtime.driverGetVersion()
-        made = f"driver {driver}, frontend {self._cudnn.__version__}, graph {VERSION}"
-        return f"{self._rivalry(False)}{made}: {name} {problem.key}"
+        return f"{self._where}, {self._made}, graph {VERSION}: {name} {problem.key}"
 
     def _rivalry(self, ours: bool) -> str:
         """On which device, and among which plans, one was chosen: ``ours``, too?"""
-        device = self._cp.cuda.Device().id
-        name = self._cp.cuda.runtime.getDeviceProperties(device)["name"].decode()
         kernels = f", kernels {self._rivals.version}" if ours else ""
-        return f"{name}, cuDNN {self._cudnn.backend_version()}{kernels}: "
+        return f"{self._where}{kernels}: "
 
     def _graph_plans(self, problem: Problem, optional: bool) -> Sequence[Plan]:
         try:
