@@ -76,6 +76,11 @@ def in_lines(problem: Problem) -> bool:
     return problem.image[1] * size % LINE == 0 and problem.filters[0] * size % LINE == 0
 
 
+def arrays_of(problem: Problem, *names: str) -> tuple[str | np.generic, ...]:
+    """Arrays by their names, and ``NONE`` for those that the problem has not."""
+    return tuple(name if name in problem.tensors else NONE for name in names)
+
+
 def whole(*numbers: int) -> tuple[np.int32, ...]:
     """Arguments."""
     return tuple(map(np.int32, numbers))

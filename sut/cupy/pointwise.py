@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sut.cupy.convolution import Problem
-from sut.cupy.launch import NONE, Card, Launch, in_lines, limits, whole
+from sut.cupy.launch import Card, Launch, arrays_of, in_lines, limits, whole
 from sut.cupy.numbers import DTYPES
 from sut.cupy.sources import TYPES
 
@@ -88,12 +88,11 @@ def _launch(tile: Tile, problem: Problem, card: Card) -> Launch:
     _, outputs, out_height, out_width = problem.result
     _, inputs, height, width = problem.image
     shape = (_rows(problem), inputs, outputs, height, width, out_height, out_width)
-    arrays = ("x", "w", "scale", "bias", "residual_scale", "residual", "y")
     return Launch(
         tile.kernel(problem),
         (tile.blocks(problem, card), 1, 1),
         (
-            *(name if name in problem.tensors else NONE for name in arrays),
+            *arrays_of(problem, "x", "w", "scale", "bias", "residual_scale", "residual", "y"),
             *whole(*shape, problem.stride),
             *limits(problem.low, problem.high),
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sut.cupy.convolution import Problem
-from sut.cupy.launch import NONE, Card, Launch, in_lines, limits, whole
+from sut.cupy.launch import Card, Launch, arrays_of, in_lines, limits, whole
 from sut.cupy.numbers import DTYPES
 from sut.cupy.sources import TYPES
 
@@ -41,12 +41,11 @@ def _launch(tall: int, wide: int, problem: Problem, card: Card) -> Launch:
     batch, inputs, height, width = problem.image
     shared = _shared_bytes(tall, wide)
     tiles = batch * -(-height // tall) * -(-width // wide)
-    arrays = ("x", "w", "scale", "bias", "y")
     return Launch(
         f"window<{TYPES[problem.dtype]}, {tall}, {wide}, {WARPS}>",
         (min(tiles, card.at_once(shared, BLOCKS)), 1, 1),
         (
-            *(name if name in problem.tensors else NONE for name in arrays),
+            *arrays_of(problem, "x", "w", "scale", "bias", "y"),
             *whole(batch, inputs, problem.filters[0], height, width),
             *limits(problem.low, problem.high),
         ),
