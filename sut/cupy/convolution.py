@@ -181,11 +181,16 @@ class CudnnPlan:
 
 
 class CompiledPlan:
-    """A plan that was compiled by this cuDNN for this kind of device, in another process."""
+    """A plan that was compiled by this cuDNN for this kind of device, in another process.
 
-    def __init__(self, cudnn: Any, handle: Any, name: str, compiled: bytes) -> None:
+    ``kept``: it need not be written again.
+    """
+
+    def __init__(
+        self, cudnn: Any, handle: Any, name: str, compiled: bytes, kept: bool = False
+    ) -> None:
         self._cudnn, self._handle, self._compiled = cudnn, handle, compiled
-        self.name = name
+        self.name, self._kept = name, kept
         self.workspace = 0
 
     def build(self) -> None:
@@ -198,8 +203,9 @@ class CompiledPlan:
         """Enqueue it on the handle's stream."""
         self._graph.execute(_by_uid(pointers), workspace, handle)
 
-    def compiled(self) -> None:
-        """It is kept already."""
+    def compiled(self) -> bytes | None:
+        """As it was given."""
+        return None if self._kept else self._compiled
 
 
 def _by_uid(pointers: Mapping[str, int]) -> dict[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sut.cupy.arena import arena_of
 from sut.cupy.book import PlanBook
-from sut.cupy.convolution import Plan, Problem
+from sut.cupy.convolution import Plan
 from sut.cupy.detection import DetectionKernels
 from sut.cupy.detector import Detections
 from sut.cupy.graph import Network
@@ -54,26 +54,29 @@ class Resident:
     def plans(self, sizes: Sequence[int], handle: Any, stream: Any) -> dict[tuple[str, int], Plan]:
         """A plan for each convolution's name and each batch size; tuned where there is none yet."""
         tuner = Tuner(self.cp, self.cudnn, handle, stream, self.book, self._rivals)
-        between = sorted(set(sizes) - set(tuned := tuned_sizes(sizes)))
-        steps = [step for step in self.steps if step.kind in ("convolution", "dense")]
-        problems = (problem_of(step, self.network, size) for step in steps for size in tuned)
-        if count := tuner.unknown(problems):
+        tuned = tuned_sizes(sizes)
+        for some in (tuned, sorted(set(sizes) - set(tuned))):  # these are chosen after those
+            self._choose(tuner, {size: min(x for x in tuned if x >= size) for size in some})
+        return self._plans
+
+    def _choose(self, tuner: Tuner, sizes: Mapping[int, int]) -> None:
+        """Plans for batches of ``sizes``; each as good as those of the size that is its value."""
+        wanted = {}
+        for size, near in sizes.items():
+            for step in self.steps:
+                place = step.layer.name, size
+                if step.kind in ("convolution", "dense") and place not in self._plans:
+                    like = problem_of(step, self.network, near) if near != size else None
+                    wanted[place] = problem_of(step, self.network, size), like
+        lacks = tuner.lacks(wanted.values())
+        if count := sum(name is None for _, name in lacks):
             self._say(
                 f"choosing plans for {count} convolutions: some minutes, once for this network and "
                 "kind of GPU"
             )
-        for batch in (*tuned, *between):
-            near = next(size for size in tuned if size >= batch)
-            found: dict[Problem, Plan] = {}
-            for step in steps:
-                if (step.layer.name, batch) in self._plans:
-                    continue
-                problem = problem_of(step, self.network, batch)
-                if problem not in found:
-                    like = problem_of(step, self.network, near) if near != batch else None
-                    found[problem] = tuner.choose(problem, like)
-                self._plans[step.layer.name, batch] = found[problem]
-        return self._plans
+        tuner.compile(lacks)
+        found = {pair: tuner.choose(*pair) for pair in dict.fromkeys(wanted.values())}
+        self._plans |= {place: found[pair] for place, pair in wanted.items()}
 
 
 class Executor:

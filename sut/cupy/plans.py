@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from sut.cupy.book import PlanBook
+from sut.cupy.compilers import CANDIDATES, Wanted, compiled
 from sut.cupy.convolution import VERSION, CompiledPlan, Graph, Plan, Problem
 from sut.cupy.rivals import Rivals
 
-CANDIDATES = 6
-"""Plans of cuDNN's that are timed, the likeliest first."""
 REPEATS = 10
 
 
@@ -29,12 +28,26 @@ class Tuner:
         runtime = cp.cuda.runtime
         name = runtime.getDeviceProperties(cp.cuda.Device().id)["name"].decode()
         self._where = f"{name}, cuDNN {cudnn.backend_version()}"
+        self._compiled: dict[tuple[Problem, str], bytes] = {}
         self._made = f"driver {runtime.driverGetVersion()}, frontend {cudnn.__version__}"
 
-    def unknown(self, problems: Iterable[Problem]) -> int:
-        """How many of them have no plan in the book yet: choosing one takes seconds."""
-        among = {x: self._rivalry(bool(self._rivals.plans(x))) for x in problems}
-        return sum(self._book.get(own + problem.key) is None for problem, own in among.items())
+    def lacks(self, problems: Iterable[tuple[Problem, Problem | None]]) -> list[Wanted]:
+        """What is not in the book of what ``choose`` will need for problems and their likes."""
+        return list(dict.fromkeys(x for pair in problems for x in self._lacking(*pair)))
+
+    def _lacking(self, problem: Problem, like: Problem | None) -> Iterator[Wanted]:
+        own = self._rivals.plans(problem)
+        name = next(self._names(self._rivalry(bool(own)), problem, like), None)
+        if name is None or not (
+            name in (plan.name for plan in own)
+            or self._book.compiled(self._compiled_key(problem, name))
+        ):
+            yield problem, name
+
+    def compile(self, wanted: Sequence[Wanted]) -> None:
+        """Have it compiled, on all cores: what is missing after that, ``choose`` compiles."""
+        device = self._cp.cuda.Device()
+        self._compiled = compiled(wanted, device.id, device.mem_info[0])
 
     def choose(self, problem: Problem, like: Problem | None = None) -> Plan:
         """The plan in the book, built, or else the fastest of our own kernels and of those that
@@ -46,13 +59,19 @@ class Tuner:
         own: Sequence[Plan] = self._rivals.plans(problem)
         theirs = cache(lambda: self._graph_plans(problem, bool(own)))
         among = self._rivalry(bool(own))
-        for known in (problem, like):
-            name = self._book.get(among + known.key) if known else None
-            for plan in self._called(name, problem, own, theirs) if name else ():
+        for name in self._names(among, problem, like):
+            for plan in self._called(name, problem, own, theirs):
                 with contextlib.suppress(Exception):
                     plan.build()
                     return self._chosen(among, problem, plan)
-        return self._chosen(among, problem, self._fastest(problem, [*own, *theirs()[:CANDIDATES]]))
+        rivals = [self._read(problem, plan.name) or plan for plan in theirs()[:CANDIDATES]]
+        return self._chosen(among, problem, self._fastest(problem, [*own, *rivals]))
+
+    def _names(self, among: str, problem: Problem, like: Problem | None) -> Iterator[str]:
+        """Of the plans that were chosen before."""
+        for known in (problem, like):
+            if known and (name := self._book.get(among + known.key)):
+                yield name
 
     def _called(
         self,
@@ -63,9 +82,17 @@ class Tuner:
     ) -> Iterator[Plan]:
         """The plan of that name: ours, or cuDNN's as it was compiled before, or to be compiled."""
         yield from (plan for plan in own if plan.name == name)
-        if compiled := self._book.compiled(self._compiled_key(problem, name)):
-            yield CompiledPlan(self._cudnn, self._handle, name, compiled)
+        if kept := self._book.compiled(self._compiled_key(problem, name)):
+            yield CompiledPlan(self._cudnn, self._handle, name, kept, kept=True)
+        if read := self._read(problem, name):
+            yield read
         yield from (plan for plan in theirs() if plan.name == name)
+
+    def _read(self, problem: Problem, name: str) -> Plan | None:
+        """The plan of that name, if another process has compiled it."""
+        if made := self._compiled.get((problem, name)):
+            return CompiledPlan(self._cudnn, self._handle, name, made)
+        return None
 
     def _chosen(self, among: str, problem: Problem, plan: Plan) -> Plan:
         self._book.put(among + problem.key, plan.name)

@@ -9,7 +9,7 @@ from sut.cupy.book import PlanBook
 from sut.cupy.convolution import CudnnPlan, Problem
 from sut.cupy.executor import Resident
 from sut.cupy.files import read
-from sut.cupy.steps import steps_of
+from sut.cupy.steps import problem_of, steps_of
 
 
 def test_plans_are_kept_from_run_to_run(tmp_path):
@@ -44,7 +44,7 @@ class _Rivals:
         runtime = SimpleNamespace(
             getDeviceProperties=lambda device: {"name": b"Card"}, driverGetVersion=lambda: 13000
         )
-        device = lambda: SimpleNamespace(id=0)  # noqa: E731
+        device = lambda: SimpleNamespace(id=0, mem_info=(1000, 2000))  # noqa: E731
         empty = lambda count, dtype: SimpleNamespace(data=SimpleNamespace(ptr=0))  # noqa: E731
         self.cp = SimpleNamespace(
             cuda=SimpleNamespace(runtime=runtime, Device=device), empty=empty, uint8=None
@@ -118,46 +118,89 @@ def test_a_plan_is_tuned_once_and_sizes_between_take_after_it(monkeypatch):
     assert rivals.timed == ["b", "c", "d", "e", "f"]
 
 
-def test_how_many_are_to_be_chosen_is_known_before(monkeypatch):
-    rivals, book = _Rivals(monkeypatch), PlanBook(None)
+def test_what_is_to_be_compiled_is_known_before(monkeypatch, tmp_path):
+    rivals, book = _Rivals(monkeypatch), PlanBook(tmp_path / "plans.json")
     tuner = plans.Tuner(rivals.cp, rivals.cudnn, 7, None, book, rivals.own)
-    both = [_problem(64), _problem(64, 3), _problem(64)]
-    assert tuner.unknown(iter(both)) == 2
-    tuner.choose(both[1])
-    assert tuner.unknown(both) == 1
+    one, three, between = _problem(64), _problem(64, 3), _problem(48, 3)
+    pairs = [(one, None), (three, None), (one, None), (between, three)]
+    assert tuner.lacks(iter(pairs)) == [(one, None), (three, None), (between, None)]
+    tuner.choose(three)
+    assert tuner.lacks(pairs) == [(one, None), (between, "d")]  # named, and not compiled yet
+    tuner.choose(between, three)
+    assert tuner.lacks(pairs) == [(one, None)]
+    rivals.fastest = "own"
+    tuner.choose(one)
+    assert tuner.lacks(pairs) == []
     rivals.own.version = "2"  # another choice, among other kernels, of what they solve
-    tuner.choose(both[0])
-    assert tuner.unknown(both) == 0
-    rivals.own.version = "3"
-    assert tuner.unknown(both) == 1
+    assert tuner.lacks(pairs) == [(one, None)]
+    for kept in (tmp_path / "plans").iterdir():
+        kept.unlink()
+    assert tuner.lacks(pairs) == [(one, None), (three, "d"), (between, "d")]
 
 
-@pytest.mark.parametrize("chosen", [False, True])
-def test_what_takes_minutes_is_said_before(monkeypatch, networks, chosen):
-    network, said = read(networks["mobilenet"], "classes"), []
+@pytest.mark.parametrize("fastest", ["c", "f", "own"])
+def test_what_other_processes_compiled_is_not_compiled_again(monkeypatch, tmp_path, fastest):
+    rivals, book = _Rivals(monkeypatch), PlanBook(tmp_path / "plans.json")
+    rivals.fastest = fastest
+    tuner = plans.Tuner(rivals.cp, rivals.cudnn, 7, None, book, rivals.own)
+    problem, asked = _problem(64), []
+
+    def compiled(*given):
+        asked.append(given)
+        return {(problem, name): name.encode() for name in "bcd"}
+
+    monkeypatch.setattr(plans, "compiled", compiled)
+    tuner.compile([(problem, None)])
+    assert asked == [([(problem, None)], 0, 1000)]
+    chosen = tuner.choose(problem)
+    assert rivals.timed == ["own", "b", "c", "d", "e", "f"]
+    assert (chosen.name, chosen.workspace) == (fastest, 11 if fastest == "c" else 0)
+    assert rivals.choose(PlanBook(None), problem) == fastest  # chooses as well without them
+    again = rivals.plan(book, problem)
+    assert again.workspace == (0 if fastest == "own" else 11)
+    assert rivals.timed == []
+
+
+@pytest.mark.parametrize("lacking", [0, 1, 2])
+def test_what_takes_minutes_is_said_before(monkeypatch, networks, lacking):
+    """``lacking``: of the plans, nothing, what was compiled, or everything."""
+    network, events = read(networks["mobilenet"], "classes"), []
     own = object.__new__(Resident)
     own.cp = own.cudnn = own.book = own._rivals = None
-    own.network, own.steps, own._plans, own._say = network, steps_of(network), {}, said.append
-    asked = []
+    own.network, own.steps, own._plans = network, steps_of(network), {}
+    own._say = lambda message: events.append(message.split(":")[0])
 
     class Tuner:
         def __init__(self, *given):
             pass
 
-        def unknown(self, problems):
-            asked.extend(problems)
-            return 0 if chosen else len(set(asked))
+        def lacks(self, pairs):
+            pairs = list(pairs)
+            events.append({(problem.image[0], like and like.image[0]) for problem, like in pairs})
+            name = None if lacking == 2 else "a plan"
+            return [(problem, name) for problem, _ in dict.fromkeys(pairs)] if lacking else []
+
+        def compile(self, wanted):
+            events.append(len(wanted))
 
         def choose(self, problem, like):
             return problem
 
     monkeypatch.setattr("sut.cupy.executor.Tuner", Tuner)
-    found = own.plans((1, 8, 16), None, None)
-    convolutions = [x for x in own.steps if x.kind in ("convolution", "dense")]
-    assert len(found) == 3 * len(convolutions)
-    assert {problem.image[0] for problem in asked} == {1, 8, 16}
-    words = f"choosing plans for {len(set(asked))} convolutions: some minutes, once for this"
-    assert [x.startswith(words) for x in said] == ([] if chosen else [True])
+    found = own.plans((1, 8, 16, 32), None, None)
+    steps = [x for x in own.steps if x.kind in ("convolution", "dense")]
+    assert {(name, plan.image[0]) for (name, _), plan in found.items()} >= {
+        (steps[0].layer.name, 16)
+    }
+    assert all(size == plan.image[0] for (_, size), plan in found.items())
+    assert len(found) == 4 * len(steps)
+    for sizes, pairs in ((3, {(1, None), (8, None), (32, None)}), (1, {(16, 32)})):
+        assert events.pop(0) == pairs
+        count = sizes * len({problem_of(step, network, 1) for step in steps}) if lacking else 0
+        if lacking == 2:
+            assert events.pop(0) == f"choosing plans for {count} convolutions"
+        assert events.pop(0) == count
+    assert not events
 
 
 def test_our_kernel_is_timed_beside_cudnns_and_needs_no_graph_once_it_is_chosen(monkeypatch):

@@ -1,0 +1,106 @@
+"""Compiling in several processes, each of which finds a CuPy and a cuDNN made up here."""
+
+import pytest
+
+from sut.cupy import compilers
+from sut.cupy.convolution import Problem
+
+CUPY = """
+class cuda:
+    class runtime:
+        getDeviceCount = staticmethod(lambda: 2)
+    class Device:
+        used = None
+        def __init__(self, number):
+            self.number = number
+        def use(self):
+            cuda.Device.used = self.number
+"""
+
+CUDNN = """
+import os, signal, time
+import cupy
+
+def create_handle():
+    if os.path.exists("taken"):
+        raise RuntimeError("the device is in another process's hands")
+    return 7
+
+class data_type:
+    HALF = FLOAT = INT32 = None
+class heur_mode:
+    A = FALLBACK = None
+
+class pygraph:
+    def __init__(self, handle, **kinds):
+        assert handle == 7
+    def tensor(self, **given):
+        return Tensor()
+    conv_fprop = mul = add = relu = tensor
+    def validate(self):
+        pass
+    build_operation_graph = validate
+    def create_execution_plans(self, modes):
+        pass
+    def get_execution_plan_count(self):
+        return 9
+    def get_plan_name_at_index(self, index):
+        return f"eng{index}"
+    def build_plan_at_index(self, index):
+        if index == 1:
+            raise RuntimeError("not on this device")
+        if os.path.exists("dies"):
+            os._exit(1)
+        time.sleep(0.05)
+        self.built = index
+    def serialize(self):
+        stopped = signal.getsignal(signal.SIGINT) != signal.SIG_IGN
+        return f"{self.built} {os.getpid()} {cupy.cuda.Device.used} {stopped}".encode()
+
+class Tensor:
+    def set_output(self, *given):
+        return self
+    set_data_type = set_dim = set_stride = set_uid = set_output
+"""
+
+
+@pytest.fixture
+def made_up(tmp_path, monkeypatch):
+    (tmp_path / "cupy.py").write_text(CUPY)
+    (tmp_path / "cudnn.py").write_text(CUDNN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(compilers.psutil.Process, "cpu_affinity", lambda self: [0, 1])
+    return tmp_path
+
+
+def _problem(batch):
+    filters, pads = (8, 1, 1), (0, 0, 0, 0)
+    return Problem((batch, 8, 4, 4), filters, 1, pads, "fp16", "fp16", False, None, None)
+
+
+@pytest.mark.timeout(60)
+def test_problems_are_shared_out_and_what_fails_is_missing(made_up):
+    wanted = [(_problem(batch), None) for batch in range(6)] + [(_problem(1), "eng8")]
+    found = compilers.compiled(wanted, 1, 2 << 30)
+    names = {(problem, f"eng{plan}") for problem, _ in wanted[:6] for plan in (0, 2, 3, 4, 5)}
+    assert found.keys() == names | {(_problem(1), "eng8")}
+    told = {key: plan.decode().split() for key, plan in found.items()}
+    assert all(f"eng{plan}" == name for (_, name), (plan, *_) in told.items())
+    assert len({process for _, process, *_ in told.values()}) == 2
+    assert {tuple(rest) for _, _, *rest in told.values()} == {("1", "False")}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("reason", ["taken", "dies"])
+def test_without_processes_there_is_nothing_and_no_word(made_up, reason, capfd):
+    (made_up / reason).touch()
+    assert compilers.compiled([(_problem(1), None), (_problem(2), None)], 0, 2 << 30) == {}
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("problems", "gib"), [(1, 9), (9, 1), (0, 9)])
+def test_one_process_would_gain_nothing(monkeypatch, problems, gib):
+    monkeypatch.setattr(compilers, "ProcessPoolExecutor", None)
+    wanted = [(_problem(batch), None) for batch in range(problems)]
+    assert compilers.compiled(wanted, 0, gib << 30) == {}
