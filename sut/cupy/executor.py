@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from sut.cupy.arena import arena_of
 from sut.cupy.book import PlanBook
+from sut.cupy.compilers import Compilers
 from sut.cupy.convolution import Plan
 from sut.cupy.detection import DetectionKernels
 from sut.cupy.detector import Detections
@@ -55,11 +57,13 @@ class Resident:
         """A plan for each convolution's name and each batch size; tuned where there is none yet."""
         tuner = Tuner(self.cp, self.cudnn, handle, stream, self.book, self._rivals)
         tuned = tuned_sizes(sizes)
-        for some in (tuned, sorted(set(sizes) - set(tuned))):  # these are chosen after those
-            self._choose(tuner, {size: min(x for x in tuned if x >= size) for size in some})
+        with closing(Compilers(self.cp)) as compilers:
+            for some in (tuned, sorted(set(sizes) - set(tuned))):  # these are chosen after those
+                near = {size: min(x for x in tuned if x >= size) for size in some}
+                self._choose(tuner, compilers, near)
         return self._plans
 
-    def _choose(self, tuner: Tuner, sizes: Mapping[int, int]) -> None:
+    def _choose(self, tuner: Tuner, compilers: Compilers, sizes: Mapping[int, int]) -> None:
         """Plans for batches of ``sizes``; each as good as those of the size that is its value."""
         wanted = {}
         for size, near in sizes.items():
@@ -74,7 +78,7 @@ class Resident:
                 f"choosing plans for {count} convolutions: some minutes, once for this network and "
                 "kind of GPU"
             )
-        tuner.compile(lacks)
+        tuner.compile(lacks, compilers)
         found = {pair: tuner.choose(*pair) for pair in dict.fromkeys(wanted.values())}
         self._plans |= {place: found[pair] for place, pair in wanted.items()}
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sut.cupy.book import PlanBook
-from sut.cupy.compilers import CANDIDATES, Wanted, compiled
+from sut.cupy.compilers import CANDIDATES, Compiled, Compilers, Wanted
 from sut.cupy.convolution import VERSION, CompiledPlan, Graph, Plan, Problem
 from sut.cupy.rivals import Rivals
 
@@ -28,8 +28,8 @@ class Tuner:
         runtime = cp.cuda.runtime
         name = runtime.getDeviceProperties(cp.cuda.Device().id)["name"].decode()
         self._where = f"{name}, cuDNN {cudnn.backend_version()}"
-        self._compiled: dict[tuple[Problem, str], bytes] = {}
         self._made = f"driver {runtime.driverGetVersion()}, frontend {cudnn.__version__}"
+        self._compiled: Compiled = {}
 
     def lacks(self, problems: Iterable[tuple[Problem, Problem | None]]) -> list[Wanted]:
         """What is not in the book of what ``choose`` will need for problems and their likes."""
@@ -44,10 +44,9 @@ class Tuner:
         ):
             yield problem, name
 
-    def compile(self, wanted: Sequence[Wanted]) -> None:
-        """Have it compiled, on all cores: what is missing after that, ``choose`` compiles."""
-        device = self._cp.cuda.Device()
-        self._compiled = compiled(wanted, device.id, device.mem_info[0])
+    def compile(self, wanted: Sequence[Wanted], compilers: Compilers) -> None:
+        """Have it compiled beforehand: what is missing after that, ``choose`` compiles."""
+        self._compiled = compilers.compile(wanted)
 
     def choose(self, problem: Problem, like: Problem | None = None) -> Plan:
         """The plan in the book, built, or else the fastest of our own kernels and of those that

@@ -1,8 +1,12 @@
 """Compiling in several processes, each of which finds a CuPy and a cuDNN made up here."""
 
+from contextlib import closing
+from types import SimpleNamespace
+
+import psutil
 import pytest
 
-from sut.cupy import compilers
+from sut.cupy.compilers import Compilers
 from sut.cupy.convolution import Problem
 
 CUPY = """
@@ -70,8 +74,17 @@ def made_up(tmp_path, monkeypatch):
     (tmp_path / "cudnn.py").write_text(CUDNN)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(compilers.psutil.Process, "cpu_affinity", lambda self: [0, 1])
     return tmp_path
+
+
+@pytest.fixture
+def compilers(monkeypatch):
+    """For device 1, with 2 GiB left, of a machine with two cores."""
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda self: [0, 1])
+    device = SimpleNamespace(id=1, mem_info=(2 << 30, 80 << 30))
+    cp = SimpleNamespace(cuda=SimpleNamespace(Device=lambda: device))
+    with closing(Compilers(cp)) as made:
+        yield made
 
 
 def _problem(batch):
@@ -80,12 +93,15 @@ def _problem(batch):
 
 
 @pytest.mark.timeout(60)
-def test_problems_are_shared_out_and_what_fails_is_missing(made_up):
-    wanted = [(_problem(batch), None) for batch in range(6)] + [(_problem(1), "eng8")]
-    found = compilers.compiled(wanted, 1, 2 << 30)
-    names = {(problem, f"eng{plan}") for problem, _ in wanted[:6] for plan in (0, 2, 3, 4, 5)}
-    assert found.keys() == names | {(_problem(1), "eng8")}
-    told = {key: plan.decode().split() for key, plan in found.items()}
+def test_problems_are_shared_out_and_what_fails_is_missing(made_up, compilers):
+    tuned = [_problem(batch) for batch in range(6)]
+    found = compilers.compile([(problem, None) for problem in tuned])
+    likeliest = {f"eng{plan}" for plan in (0, 2, 3, 4, 5)}
+    assert found.keys() == {(problem, name) for problem in tuned for name in likeliest}
+    named, other = _problem(7), _problem(8)
+    more = compilers.compile([(named, "eng8"), (other, "not for this one")])
+    assert more.keys() == {(named, "eng8"), *((other, name) for name in likeliest)}
+    told = {key: plan.decode().split() for key, plan in (found | more).items()}
     assert all(f"eng{plan}" == name for (_, name), (plan, *_) in told.items())
     assert len({process for _, process, *_ in told.values()}) == 2
     assert {tuple(rest) for _, _, *rest in told.values()} == {("1", "False")}
@@ -93,14 +109,16 @@ def test_problems_are_shared_out_and_what_fails_is_missing(made_up):
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("reason", ["taken", "dies"])
-def test_without_processes_there_is_nothing_and_no_word(made_up, reason, capfd):
+def test_without_processes_there_is_nothing_and_no_word(made_up, compilers, reason, capfd):
     (made_up / reason).touch()
-    assert compilers.compiled([(_problem(1), None), (_problem(2), None)], 0, 2 << 30) == {}
+    for _ in range(2):
+        assert compilers.compile([(_problem(1), None), (_problem(2), None)]) == {}
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("problems", "gib"), [(1, 9), (9, 1), (0, 9)])
-def test_one_process_would_gain_nothing(monkeypatch, problems, gib):
-    monkeypatch.setattr(compilers, "ProcessPoolExecutor", None)
-    wanted = [(_problem(batch), None) for batch in range(problems)]
-    assert compilers.compiled(wanted, 0, gib << 30) == {}
+@pytest.mark.parametrize(("problems", "cores", "gib"), [(0, 2, 2), (1, 2, 2), (9, 1, 2), (9, 2, 1)])
+def test_one_process_would_gain_nothing(monkeypatch, compilers, problems, cores, gib):
+    monkeypatch.setattr("sut.cupy.compilers.ProcessPoolExecutor", None)
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda self: [0] * cores)
+    compilers._device.mem_info = gib << 30, 80 << 30
+    assert compilers.compile([(_problem(batch), None) for batch in range(problems)]) == {}

@@ -1,6 +1,7 @@
 """The choice among plans, and what is kept of it from run to run."""
 
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -44,7 +45,7 @@ class _Rivals:
         runtime = SimpleNamespace(
             getDeviceProperties=lambda device: {"name": b"Card"}, driverGetVersion=lambda: 13000
         )
-        device = lambda: SimpleNamespace(id=0, mem_info=(1000, 2000))  # noqa: E731
+        device = lambda: SimpleNamespace(id=0)  # noqa: E731
         empty = lambda count, dtype: SimpleNamespace(data=SimpleNamespace(ptr=0))  # noqa: E731
         self.cp = SimpleNamespace(
             cuda=SimpleNamespace(runtime=runtime, Device=device), empty=empty, uint8=None
@@ -145,13 +146,12 @@ def test_what_other_processes_compiled_is_not_compiled_again(monkeypatch, tmp_pa
     tuner = plans.Tuner(rivals.cp, rivals.cudnn, 7, None, book, rivals.own)
     problem, asked = _problem(64), []
 
-    def compiled(*given):
-        asked.append(given)
+    def compiled(wanted):
+        asked.extend(wanted)
         return {(problem, name): name.encode() for name in "bcd"}
 
-    monkeypatch.setattr(plans, "compiled", compiled)
-    tuner.compile([(problem, None)])
-    assert asked == [([(problem, None)], 0, 1000)]
+    tuner.compile([(problem, None)], SimpleNamespace(compile=compiled))
+    assert asked == [(problem, None)]
     chosen = tuner.choose(problem)
     assert rivals.timed == ["own", "b", "c", "d", "e", "f"]
     assert (chosen.name, chosen.workspace) == (fastest, 11 if fastest == "c" else 0)
@@ -166,7 +166,7 @@ def test_what_takes_minutes_is_said_before(monkeypatch, networks, lacking):
     """``lacking``: of the plans, nothing, what was compiled, or everything."""
     network, events = read(networks["mobilenet"], "classes"), []
     own = object.__new__(Resident)
-    own.cp = own.cudnn = own.book = own._rivals = None
+    own.cp, own.cudnn, own.book, own._rivals = MagicMock(), None, None, None
     own.network, own.steps, own._plans = network, steps_of(network), {}
     own._say = lambda message: events.append(message.split(":")[0])
 
@@ -180,7 +180,7 @@ def test_what_takes_minutes_is_said_before(monkeypatch, networks, lacking):
             name = None if lacking == 2 else "a plan"
             return [(problem, name) for problem, _ in dict.fromkeys(pairs)] if lacking else []
 
-        def compile(self, wanted):
+        def compile(self, wanted, compilers):
             events.append(len(wanted))
 
         def choose(self, problem, like):
