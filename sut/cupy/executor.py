@@ -75,8 +75,8 @@ class Resident:
         lacks = tuner.lacks(wanted.values())
         if count := sum(name is None for _, name in lacks):
             self._say(
-                f"choosing plans for {count} convolutions: some minutes, once for this network and "
-                "kind of GPU"
+                f"choosing plans for {count} convolutions: a minute or more, once for this network "
+                "and kind of GPU"
             )
         tuner.compile(lacks, compilers)
         found = {pair: tuner.choose(*pair) for pair in dict.fromkeys(wanted.values())}
