@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any
 
 import psutil
@@ -70,10 +72,19 @@ def _start(device: int) -> None:
     """In a process that compiles: what it compiles with. The one that waits is who is stopped."""
     global _cudnn, _handle
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_outlive_none, daemon=True).start()
     with contextlib.suppress(Exception):  # without them nothing is compiled
         cp, _cudnn = modules([device])
         cp.cuda.Device(device).use()
         _handle = _cudnn.create_handle()
+
+
+def _outlive_none() -> None:
+    """Waiting for work does not end with whoever would give it, if it was killed."""
+    waits = parent_process()
+    assert waits is not None
+    waits.join()
+    os._exit(1)
 
 
 def _compile(problem: Problem, name: str | None) -> dict[str, bytes]:

@@ -1,5 +1,10 @@
 """Compiling in several processes, each of which finds a CuPy and a cuDNN made up here."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -114,6 +119,49 @@ def test_without_processes_there_is_nothing_and_no_word(made_up, compilers, reas
     for _ in range(2):
         assert compilers.compile([(_problem(1), None), (_problem(2), None)]) == {}
     assert capfd.readouterr() == ("", "")
+
+
+KILLED = """
+import os, sys
+from types import SimpleNamespace
+import psutil
+from sut.cupy.compilers import Compilers
+from sut.cupy.convolution import Problem
+
+if __name__ == "__main__":
+    psutil.Process.cpu_affinity = lambda self: [0, 1]
+    device = SimpleNamespace(id=0, mem_info=(2 << 30, 2 << 30))
+    problem = Problem((1, 8, 4, 4), (8, 1, 1), 1, (0, 0, 0, 0), "fp16", "fp16", False, None, None)
+    own = Compilers(SimpleNamespace(cuda=SimpleNamespace(Device=lambda: device)))
+    assert own.compile([(problem, "eng0"), (problem, None)])
+    with open("processes", "w") as file:
+        print(*own._pool._processes, file=file)
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.timeout(60)
+def test_no_process_outlives_the_one_that_waits(made_up):
+    script = made_up / "killed.py"
+    script.write_text(KILLED)
+    path = os.pathsep.join([str(made_up), *sys.path])
+    ended = subprocess.run([sys.executable, script], env=os.environ | {"PYTHONPATH": path})
+    assert ended.returncode == -signal.SIGKILL
+    numbers = [int(x) for x in (made_up / "processes").read_text().split()]
+    assert len(numbers) == 2
+    deadline = time.monotonic() + 20
+    while (left := [x for x in numbers if _runs(x)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for number in left:
+        os.kill(number, signal.SIGKILL)
+    assert not left
+
+
+def _runs(number):
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.mark.parametrize(("problems", "cores", "gib"), [(0, 2, 2), (1, 2, 2), (9, 1, 2), (9, 2, 1)])
