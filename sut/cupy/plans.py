@@ -88,9 +88,12 @@ class Tuner:
         yield from (plan for plan in theirs() if plan.name == name)
 
     def _read(self, problem: Problem, name: str) -> Plan | None:
-        """The plan of that name, if another process has compiled it."""
+        """The plan of that name, built, if another process has compiled it."""
         if made := self._compiled.get((problem, name)):
-            return CompiledPlan(self._cudnn, self._handle, name, made)
+            with contextlib.suppress(Exception):
+                plan = CompiledPlan(self._cudnn, self._handle, name, made)
+                plan.build()
+                return plan
         return None
 
     def _chosen(self, among: str, problem: Problem, plan: Plan) -> Plan:

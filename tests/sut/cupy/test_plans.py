@@ -161,6 +161,18 @@ def test_what_other_processes_compiled_is_not_compiled_again(monkeypatch, tmp_pa
     assert rivals.timed == []
 
 
+def test_what_other_processes_compiled_and_cannot_be_read_is_compiled_here(monkeypatch):
+    rivals = _Rivals(monkeypatch)
+    rivals.refuses = True
+    tuner = plans.Tuner(rivals.cp, rivals.cudnn, 7, None, PlanBook(None), rivals.own)
+    full, between = _problem(64, 3), _problem(48, 3)
+    made = {(problem, name): b"made" for problem in (full, between) for name in "bcd"}
+    tuner.compile([], SimpleNamespace(compile=lambda wanted: made))
+    for plan in (tuner.choose(full), tuner.choose(between, full)):
+        assert isinstance(plan, _Plan) and plan.name == "d"
+    assert rivals.timed == ["b", "c", "d", "e", "f"]
+
+
 @pytest.mark.parametrize("lacking", [0, 1, 2])
 def test_what_takes_minutes_is_said_before(monkeypatch, networks, lacking):
     """``lacking``: of the plans, nothing, what was compiled, or everything."""
