@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Sequence
 from types import ModuleType
 
-CUPY = "pip install cupy-cuda13x"
+CUPY = "pip install 'cupy-cuda13x[ctk]'"
 TWELVE = "(for CUDA 12: the packages that end in cuda12x and cu12)"
 
 

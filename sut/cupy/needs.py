@@ -8,7 +8,7 @@ from types import ModuleType
 from sut.needs import check_devices, module
 
 SYSTEM = "sut=cupy"
-INSTALL = "pip install cupy-cuda13x nvidia-cudnn-cu13 nvidia-cudnn-frontend"
+INSTALL = "pip install 'cupy-cuda13x[ctk]' nvidia-cudnn-cu13 'nvidia-cudnn-frontend==1.18.*'"
 
 
 def modules(devices: Sequence[int]) -> tuple[ModuleType, ModuleType]:

@@ -27,7 +27,7 @@ HAS = all(importlib.util.find_spec(name) for name in ("cupy", "cudnn"))
 
 def test_without_cupy_one_message_says_what_to_install(monkeypatch, networks):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(RuntimeError, match=r"needs CuPy.*pip install cupy-cuda13x"):
+    with pytest.raises(RuntimeError, match=r"needs CuPy.*pip install .cupy-cuda13x\[ctk\]"):
         CupySut(networks["resnet"], "classes")
 
 
