@@ -86,11 +86,14 @@ class Precision:
     an activation's range is that of all its values (minmax) or leaves out the outermost 0.01 % of
     them on each side (percentile); auto is percentile for GPUs, whose activations have a sign, so
     that only 7 bits are left for what a ReLU lets through, and minmax elsewhere.
+    ``weight_rounding``: each weight of a convolution to the nearest step, or to one beside it so
+    that their errors cancel (gptq, ``models.rounding``).
     """
 
     name: str = limited(choices=("fp32", "fp16", "bf16", "int8", "int4"))
     calibration_count: int = limited(64, at_least=1, at_most=100_000)
     calibration_method: str = limited("auto", choices=("auto", "minmax", "percentile"))
+    weight_rounding: str = limited("nearest", choices=("nearest", "gptq"))
 
 
 @dataclass(frozen=True)

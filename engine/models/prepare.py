@@ -196,7 +196,7 @@ def _quantised(
     calibration: Calibration,
     progress: Progress,
 ) -> Artefact:
-    from engine.models import quantise, saturation
+    from engine.models import quantise, rounding, saturation
 
     arrays = calibration(precision.calibration_count)
     names = [spec.name for spec in artefact.inputs]
@@ -208,17 +208,19 @@ def _quantised(
         {name: array[i : i + step] for name, array in zip(names, arrays, strict=True)}
         for i in range(0, count, step)
     ]
-    saturating = saturation.products_saturate()
+    saturating, gptq = saturation.products_saturate(), precision.weight_rounding == "gptq"
     source = artefact.path
 
     def build(path: Path) -> None:
         progress(f"quantising {artefact.name} to int8 with {count} calibration samples")
-        quantise.quantise(source, path, feeds, saturating, cache, percentile)
+        quantise.quantise(source, path, feeds, saturating, cache, percentile, gptq)
 
     hashes = [_hash(a) for a in arrays]
-    key = key_of("int8", artefact.sha256, hashes, saturating, percentile, _versions(), _source())
+    asked = (saturating, percentile, gptq)
+    key = key_of("int8", artefact.sha256, hashes, *asked, _versions(), _source())
     file = cache.file(key, ".onnx", build)
-    return _lighter(artefact, "int8", file, saturation.RANGES if saturating else "")
+    how = [saturation.RANGES] * saturating + [rounding.GPTQ] * gptq
+    return _lighter(artefact, "int8", file, "; ".join(how))
 
 
 def _lightened(artefact: Artefact, name: str, cache: Cache, progress: Progress) -> Artefact:

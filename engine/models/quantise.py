@@ -33,6 +33,7 @@ from engine.cache import Cache
 from engine.errors import ConfigError
 from engine.models import int4
 from engine.models.folding import fold
+from engine.models.rounding import round_weights
 from engine.models.saturation import unsigned, weight_ranges
 from engine.system import usable_cores
 
@@ -59,6 +60,7 @@ def quantise(
     saturating: bool,
     cache: Cache,
     percentile: bool = False,
+    gptq: bool = False,
 ) -> None:
     """Write ``source`` (fp32) to ``target`` with 8-bit layers (QDQ).
 
@@ -66,6 +68,7 @@ def quantise(
     smallest and largest values on ``feeds``: batches of the network's inputs by their names.
     ``saturating``: weights so that products add up on such processors, ``models.saturation``.
     ``percentile``: ranges hold ``KEPT_PERCENT`` of the values; batches must be of one size.
+    ``gptq``: convolutions' weights are rounded so that errors cancel, ``models.rounding``.
     """
     in_parts = percentile and _bytes(feeds) > COLLECTED_BYTES
     folder = cache.folder("int8")
@@ -76,8 +79,11 @@ def quantise(
             quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
             whole = onnx.load(str(folded))
             fold(whole)
-            onnx.save(whole, str(folded))
             kept = kept_in_floating_point(whole)
+            ranges = weight_ranges(whole, kept) if saturating else {}
+            if gptq:
+                round_weights(whole, kept, feeds, ranges)
+            onnx.save(whole, str(folded))
             with _calibrating_all_but(kept):
                 quantize_static(
                     str(folded),
@@ -96,7 +102,7 @@ def quantise(
                         "OpTypesToExcludeOutputQuantization": list(SCORES),
                         "CalibPercentile": KEPT_PERCENT,
                         "CalibStridedMinMax": 1 if in_parts else None,
-                        "TensorQuantOverrides": weight_ranges(whole, kept) if saturating else {},
+                        "TensorQuantOverrides": ranges,
                     },
                 )
     except (OSError, ConfigError):

@@ -48,7 +48,7 @@ def test_a_precision_that_a_system_does_not_compute_in_is_refused(overrides, wor
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (("sut=cupy", "precision=fp16"), "sut=cupy needs CuPy.*pip install cupy"),
+        (("sut=cupy", "precision=fp16"), "sut=cupy needs CuPy.*pip install .cupy"),
         (("sut=cupy", "model=gnmt", "precision=fp16"), "sut=cupy needs CuPy"),
         (("sut=tensorrt", "precision=fp16"), "sut=tensorrt needs TensorRT.*pip install"),
         ((*ON_CUDA, "precision=fp16"), "needs ONNX Runtime with its CUDA.*onnxruntime-gpu"),

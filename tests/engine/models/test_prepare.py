@@ -87,7 +87,7 @@ def test_percentiles_are_taken_of_batches_of_one_size(method, sizes, cache, monk
     """ONNX Runtime's tools put them into one array."""
     given = []
 
-    def quantise(source, target, feeds, saturating, cache, percentile):
+    def quantise(source, target, feeds, saturating, cache, percentile, gptq):
         given.extend(len(feed["input"]) for feed in feeds)
         target.write_bytes(method.encode())
 
