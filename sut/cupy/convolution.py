@@ -103,6 +103,10 @@ VERSION = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
 """Of the graphs that are built here: plans that were compiled of others are not read."""
 
 
+CANDIDATES = 6
+"""Plans of cuDNN's that are timed, the likeliest first."""
+
+
 class Graph:
     """The cuDNN graph of a problem; raises what cuDNN raises if there is none."""
 
@@ -181,9 +185,9 @@ class CudnnPlan:
 
 
 class CompiledPlan:
-    """A plan that was compiled by this cuDNN for this kind of device, in another process.
+    """A plan that was compiled by this cuDNN for this kind of device, by another process.
 
-    ``kept``: it need not be written again.
+    ``kept``: it was found in the book, and need not be written again.
     """
 
     def __init__(

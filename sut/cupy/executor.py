@@ -73,10 +73,10 @@ class Resident:
                     like = problem_of(step, self.network, near) if near != size else None
                     wanted[place] = problem_of(step, self.network, size), like
         lacks = tuner.lacks(wanted.values())
-        if count := sum(name is None for _, name in lacks):
+        if lacks:
             self._say(
-                f"choosing plans for {count} convolutions: a minute or more, once for this network "
-                "and kind of GPU"
+                f"compiling plans for {len(lacks)} convolutions: up to minutes, once for this "
+                "network and kind of GPU"
             )
         tuner.compile(lacks, compilers)
         found = {pair: tuner.choose(*pair) for pair in dict.fromkeys(wanted.values())}

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from sut.cupy.book import PlanBook
-from sut.cupy.compilers import CANDIDATES, Compiled, Compilers, Wanted
-from sut.cupy.convolution import VERSION, CompiledPlan, Graph, Plan, Problem
+from sut.cupy.compilers import Compiled, Compilers, Wanted
+from sut.cupy.convolution import CANDIDATES, VERSION, CompiledPlan, Graph, Plan, Problem
 from sut.cupy.rivals import Rivals
 
 REPEATS = 10
@@ -33,7 +33,7 @@ class Tuner:
 
     def lacks(self, problems: Iterable[tuple[Problem, Problem | None]]) -> list[Wanted]:
         """What is not in the book of what ``choose`` will need for problems and their likes."""
-        return list(dict.fromkeys(x for pair in problems for x in self._lacking(*pair)))
+        return [x for pair in dict.fromkeys(problems) for x in self._lacking(*pair)]
 
     def _lacking(self, problem: Problem, like: Problem | None) -> Iterator[Wanted]:
         own = self._rivals.plans(problem)
@@ -63,7 +63,7 @@ class Tuner:
                 with contextlib.suppress(Exception):
                     plan.build()
                     return self._chosen(among, problem, plan)
-        rivals = [self._read(problem, plan.name) or plan for plan in theirs()[:CANDIDATES]]
+        rivals = [self._delivered(problem, plan.name) or plan for plan in theirs()[:CANDIDATES]]
         return self._chosen(among, problem, self._fastest(problem, [*own, *rivals]))
 
     def _names(self, among: str, problem: Problem, like: Problem | None) -> Iterator[str]:
@@ -83,11 +83,11 @@ class Tuner:
         yield from (plan for plan in own if plan.name == name)
         if kept := self._book.compiled(self._compiled_key(problem, name)):
             yield CompiledPlan(self._cudnn, self._handle, name, kept, kept=True)
-        if read := self._read(problem, name):
-            yield read
+        if delivered := self._delivered(problem, name):
+            yield delivered
         yield from (plan for plan in theirs() if plan.name == name)
 
-    def _read(self, problem: Problem, name: str) -> Plan | None:
+    def _delivered(self, problem: Problem, name: str) -> Plan | None:
         """The plan of that name, built, if another process has compiled it."""
         if made := self._compiled.get((problem, name)):
             with contextlib.suppress(Exception):
