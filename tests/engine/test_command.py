@@ -389,5 +389,5 @@ def test_a_precision_that_the_processor_lacks_is_refused(engine, monkeypatch):
 def test_without_cupy_the_gpus_system_says_what_to_install(engine):
     ended = engine("sut=cupy", "precision=fp16")
     assert ended.code == 4
-    assert "pip install cupy" in ended.err
+    assert "pip install 'cupy-cuda13x[ctk]'" in ended.err
     assert "Traceback" not in ended.err
