@@ -7,16 +7,14 @@ import logging
 import math
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnxruntime
-from numpy.typing import NDArray
 from onnx import ModelProto
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -33,7 +31,7 @@ from engine.cache import Cache
 from engine.errors import ConfigError
 from engine.models import int4
 from engine.models.folding import fold
-from engine.models.rounding import round_weights
+from engine.models.rounding import Feed, round_weights
 from engine.models.saturation import unsigned, weight_ranges
 from engine.system import usable_cores
 
@@ -49,8 +47,6 @@ BETWEEN = (*ARITHMETIC, "Relu", "Clip", "MaxPool", "AveragePool")
 LAYERS = (*PRODUCTS, *BETWEEN)
 """What is quantised. Global averages stay in floating point, and so do the outputs of matrix
 products: 8 bits would tie close scores. For detectors see ``kept_in_floating_point``."""
-
-Feed = Mapping[str, NDArray[np.float32]]
 
 
 def quantise(

@@ -51,6 +51,10 @@ class PlanBook:
                 return zlib.decompress(_beside(self._path, key).read_bytes())
         return None
 
+    def holds(self, key: str) -> bool:
+        """Whether something was kept under ``key``, whole or not."""
+        return self._path is not None and _beside(self._path, key).is_file()
+
     def keep(self, key: str, compiled: Callable[[], bytes | None]) -> None:
         """Write what ``compiled`` gives, if anything, under a ``key`` that says all that it depends
         on.

@@ -20,6 +20,8 @@ from sut.cupy.convolution import Problem
 
 MOST = 8
 """Processes: each takes seconds to start, and compiles anew what another has for a like problem."""
+SHARE = 4
+"""Problems that each is to have, at least: fewer are compiled sooner than it has started."""
 PROCESS_BYTES = 1 << 30
 """Of the device's memory, and of the host's, that are to be free for each."""
 ROOM_BYTES = 4 << 30
@@ -45,7 +47,7 @@ class Compilers:
         or none can be started: a device may be kept for one process.
         """
         if not self._processes:
-            self._start(min(self._most(), len(wanted)))
+            self._start(min(self._most(), len(wanted) // SHARE))
         left: SimpleQueue[Wanted] = SimpleQueue()
         for one in wanted:
             left.put(one)

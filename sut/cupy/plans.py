@@ -40,7 +40,7 @@ class Tuner:
         name = next(self._names(self._rivalry(bool(own)), problem, like), None)
         if name is None or not (
             name in (plan.name for plan in own)
-            or self._book.compiled(self._compiled_key(problem, name))
+            or self._book.holds(self._compiled_key(problem, name))
         ):
             yield problem, name
 

@@ -119,7 +119,7 @@ def test_problems_are_shared_out_and_what_fails_is_missing(made_up, compilers):
 def test_without_processes_there_is_nothing_and_no_word(made_up, compilers, reason, capfd):
     (made_up / reason).touch()
     for _ in range(2):
-        assert compilers.compile([(_problem(1), None), (_problem(2), None)]) == {}
+        assert compilers.compile([(_problem(batch), None) for batch in range(8)]) == {}
     assert capfd.readouterr() == ("", "")
 
 
@@ -137,7 +137,7 @@ def test_what_cannot_be_started_is_nothing(monkeypatch, compilers):
         raise BlockingIOError("Resource temporarily unavailable")
 
     monkeypatch.setattr("sut.cupy.compilers.Popen", refused)
-    assert compilers.compile([(_problem(1), None), (_problem(2), None)]) == {}
+    assert compilers.compile([(_problem(batch), None) for batch in range(8)]) == {}
 
 
 WAITS = """
@@ -198,7 +198,7 @@ def _runs(number):
 
 
 @pytest.mark.parametrize(
-    ("problems", "cores", "gib"), [(0, 2, 6), (1, 2, 6), (9, 1, 6), (9, 2, 5), (9, 2, 3)]
+    ("problems", "cores", "gib"), [(0, 2, 6), (1, 2, 6), (7, 2, 6), (9, 1, 6), (9, 2, 5), (9, 2, 3)]
 )
 def test_one_process_would_gain_nothing(monkeypatch, compilers, problems, cores, gib):
     monkeypatch.setattr("sut.cupy.compilers.Popen", None)
